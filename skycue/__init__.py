@@ -1,0 +1,6 @@
+"""Skycue steers vision-language models over aerial and satellite images with two kinds of cue.
+
+A handful of labelled tiles cues a scene classifier (`skycue.scenes`, `skycue.inference`).
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,65 @@
+"""Every mistake that a user can make, one class each.
+
+The command line prints the message of a `SkycueError` as one line and exits with 1; anything else
+is a bug of ours and shows a traceback.
+"""
+
+
+class SkycueError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class ConfigError(SkycueError):
+    """A configuration holds an unknown key, a wrong type or a value out of range."""
+
+
+class DatasetError(SkycueError):
+    """A dataset folder or one of its files cannot be used as it is."""
+
+
+class ImageReadError(SkycueError):
+    """An image file is missing, damaged or of a kind that is not read."""
+
+
+class ShotsError(SkycueError):
+    """More images per class are asked for than a class holds."""
+
+
+class SplitError(SkycueError):
+    """A split file is missing, malformed, changed since it was recorded, or names absent files."""
+
+
+class CaptionError(SkycueError):
+    """A caption is missing, empty or does not belong to the images it is used with."""
+
+
+class CheckpointError(SkycueError):
+    """A weights file is damaged, of an unsupported kind, or does not fit its configuration."""
+
+
+class BackboneMismatchError(SkycueError):
+    """A learned file was made with another backbone than the one it is used with."""
+
+
+class PromptTooLongError(SkycueError):
+    """A text does not fit the context length of the text encoder."""
+
+
+class NewClassesError(SkycueError):
+    """A method was asked to score classes that it has not learned and cannot score."""
+
+
+class EncodingError(SkycueError):
+    """Kept encodings were asked for where they cannot be right, such as under augmentation."""
+
+
+class OutputExistsError(SkycueError):
+    """A result would overwrite an existing file and `--force` was not given."""
+
+
+class DeviceError(SkycueError):
+    """A device or precision was asked for that this machine does not have."""
+
+
+class OutOfMemoryError(SkycueError):
+    """The device ran out of memory; the message names the setting to lower."""
