@@ -1,0 +1,1 @@
+"""Measures of quality: arrays in, numbers out; they know no model and no file."""
