@@ -1,0 +1,1 @@
+"""Frozen networks. None of them knows a method."""

@@ -1,0 +1,51 @@
+"""Find a backbone by name: the embedded `mini`, a folder, or a model of the Hugging Face hub."""
+
+from importlib import resources
+from pathlib import Path
+
+import torch
+
+from skycue.backbones.clip import Clip
+from skycue.backbones.clip_folder import CONFIG_FILE, FORMAT, load_clip_folder
+from skycue.errors import CheckpointError
+
+MINI = "mini"
+"""Name of the small CLIP that ships with the package."""
+
+
+def mini_folder() -> Path:
+    """Return where the embedded backbone lies."""
+    return Path(str(resources.files("skycue") / "weights" / MINI))
+
+
+def load_clip(name: str, device: torch.device | str = "cpu") -> Clip:
+    """Load a frozen CLIP in float32.
+
+    Args:
+        name: "mini", a folder (ours, or Hugging Face's), or a hub name such as
+            "openai/clip-vit-base-patch16".
+        device: Where the weights go.
+
+    Raises:
+        CheckpointError: If nothing of that name can be loaded.
+    """
+    if name == MINI:
+        return load_clip_folder(mini_folder(), device)
+    folder = Path(name)
+    if folder.is_dir():
+        config = folder / CONFIG_FILE
+        if config.is_file() and FORMAT not in config.read_text(encoding="utf-8"):
+            return _from_hugging_face(name, device)
+        return load_clip_folder(folder, device)
+    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError(
+            f"no backbone {name!r}: give 'mini', a folder made by `skycue convert`, or a hub name "
+            "such as 'openai/clip-vit-base-patch16'."
+        )
+    return _from_hugging_face(name, device)
+
+
+def _from_hugging_face(name: str, device: torch.device | str) -> Clip:
+    from skycue.backbones.convert.huggingface import load_hugging_face
+
+    return load_hugging_face(name).to(device).eval().requires_grad_(False)

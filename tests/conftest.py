@@ -1,0 +1,67 @@
+"""Fixtures that many tests share: a tiny seeded CLIP and a small folder of labelled tiles."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from skycue.backbones.clip import Clip, ClipConfig
+from skycue.backbones.text import TextConfig
+from skycue.backbones.tokenizer import Tokenizer
+from skycue.backbones.vit import ImageConfig
+
+TINY_CLASSES = ("bare soil", "forest", "lake")
+TINY_COLOURS = ((160, 120, 80), (30, 100, 40), (40, 80, 160))
+TILES_PER_CLASS = 8
+
+
+@cache
+def clip_tokenizer() -> Tokenizer:
+    """Return CLIP's tokenizer, built once a test process."""
+    return Tokenizer.clip()
+
+
+def build_tiny_clip(*, context_length: int = 40, seed: int = 0) -> Clip:
+    """Return a seeded random CLIP: two layers, 32-pixel images, patches of 16, D = 24."""
+    torch.manual_seed(seed)
+    tokenizer = clip_tokenizer()
+    config = ClipConfig(
+        embed_dim=24,
+        image=ImageConfig(image_size=32, patch_size=16, width=32, layers=2, heads=4),
+        text=TextConfig(
+            context_length=context_length,
+            vocab_size=tokenizer.vocab_size,
+            width=32,
+            layers=3,
+            heads=4,
+        ),
+    )
+    clip = Clip(config, tokenizer)
+    for name, parameter in clip.named_parameters():  # random norms and biases hide no mistake
+        if parameter.dim() < 2 and name != "logit_scale":
+            torch.nn.init.normal_(parameter, mean=float("ln" in name), std=0.2)
+    return clip.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def tiny_clip() -> Clip:
+    """A seeded random CLIP that encodes an image in a millisecond."""
+    return build_tiny_clip()
+
+
+@pytest.fixture
+def scene_folder(tmp_path: Path) -> Path:
+    """A folder per class, eight 40-pixel tiles each, told apart by colour."""
+    rng = np.random.default_rng(7)
+    root = tmp_path / "tiles"
+    for name, colour in zip(TINY_CLASSES, TINY_COLOURS, strict=True):
+        folder = root / name.replace(" ", "_")
+        folder.mkdir(parents=True)
+        for index in range(TILES_PER_CLASS):
+            noise = rng.normal(0, 12, (40, 40, 3))
+            pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{folder.name}_{index}.png")
+    return root
