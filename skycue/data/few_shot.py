@@ -1,0 +1,71 @@
+"""Few-shot draws and base-to-new halves: pure functions of what they are given.
+
+A draw orders the images of a class by a hash of the seed and the image's folder and file name and
+takes the first K. So it is the same on every machine and Python version, wherever the dataset lies,
+in whatever order the items come, and the draw of 4 shots is part of the draw of 16.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from skycue.data.scenes import SceneItem
+from skycue.errors import ShotsError
+
+
+def draw(items: Iterable[SceneItem], shots: int, seed: int) -> tuple[SceneItem, ...]:
+    """Draw K images of each class.
+
+    Args:
+        items: Labelled images, usually the train part of a split.
+        shots: K, images of each class, at least 1.
+        seed: Chooses the draw.
+
+    Returns:
+        `shots` items of each label, by label and then by the order of the draw.
+
+    Raises:
+        ShotsError: If K is below 1, or above the images of some class; all such are named.
+    """
+    if shots < 1:
+        raise ShotsError(f"{shots} shots asked for; at least 1 image of each class is needed.")
+    of_label: dict[int, list[SceneItem]] = defaultdict(list)
+    for item in items:
+        of_label[item.label].append(item)
+    if not of_label:
+        raise ShotsError(f"{shots} shots asked for, but there are no images to draw from.")
+    short = [
+        f"{_class_folder(group[0])} ({len(group)})"
+        for _, group in sorted(of_label.items())
+        if len(group) < shots
+    ]
+    if short:
+        raise ShotsError(
+            f"{shots} shots asked for, but {len(short)} of {len(of_label)} classes hold fewer: "
+            f"{', '.join(short)}. Lower the shots or add images."
+        )
+    drawn: list[SceneItem] = []
+    for _, group in sorted(of_label.items()):
+        drawn += sorted(group, key=lambda item: _draw_key(item, seed))[:shots]
+    return tuple(drawn)
+
+
+def base_new(class_names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Cut class names into base and new halves; of an odd number, base gets the extra one.
+
+    Zhou et al., "Conditional Prompt Learning for Vision-Language Models", CVPR 2022, section 4.1,
+    https://arxiv.org/abs/2203.05557: the first half in label order is base.
+    """
+    half = (len(class_names) + 1) // 2
+    return tuple(class_names[:half]), tuple(class_names[half:])
+
+
+def _draw_key(item: SceneItem, seed: int) -> tuple[str, str]:
+    """Return what orders an image in a draw: a hash, and the path for equal names."""
+    name = f"{seed}/{_class_folder(item)}/{item.path.name}"
+    return hashlib.sha256(name.encode()).hexdigest(), item.path.as_posix()
+
+
+def _class_folder(item: SceneItem) -> str:
+    """Return the name of the folder that the image lies in."""
+    return item.path.parent.name
