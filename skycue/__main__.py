@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m skycue`."""
+
+from skycue.cli.app import main
+
+main()

@@ -1,0 +1,91 @@
+"""The `skycue` command: its subcommands, its logging, and how it ends.
+
+Importing this module must stay cheap, for `skycue --help` imports it all: the modules of the
+commands import torch, transformers and the like inside their functions
+(`tests/cli/test_app.py`).
+"""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from skycue import __version__
+from skycue.cli import doctor
+from skycue.errors import SkycueError
+
+
+class CommandGroup(TyperGroup):
+    """Subcommands in the order of the user's work, and a user's mistake told in one line."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """List the subcommands as they were registered, not by the alphabet."""
+        return list(self.commands)
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run the subcommand; a `SkycueError` becomes one line on standard error and exit 1."""
+        try:
+            return super().invoke(ctx)
+        except SkycueError as error:
+            typer.echo(f"skycue: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=CommandGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # importing rich would take longer than all the rest of --help
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(asked: bool) -> None:
+    """Print the version and end."""
+    if asked:
+        typer.echo(f"skycue {__version__}")
+        raise typer.Exit
+
+
+@contextlib.contextmanager
+def _logging_to_stderr(level: int) -> Iterator[None]:
+    """Show the log of the package on standard error while a command runs."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("skycue")
+    level_before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level_before)
+
+
+@app.callback()
+def skycue(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and end."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
+) -> None:
+    """Turn a handful of labelled aerial tiles into a scene classifier.
+
+    Results go to standard output or to -o, logs and progress bars to standard error.
+    """
+    ctx.with_resource(_logging_to_stderr(logging.WARNING if quiet else logging.INFO))
+
+
+app.command()(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the package."""
+    app(prog_name="skycue")
