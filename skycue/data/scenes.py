@@ -9,14 +9,19 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from skycue.data.images import CONVERTED_MODES, IMAGE_SUFFIXES, ImageCheck, check_image
 from skycue.errors import DatasetError
 
 logger = logging.getLogger(__name__)
+
+Part = Literal["train", "val", "test"]
+"""The three parts of a split: what is learned from, chosen by, and measured on."""
+
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini"})
 """Files that desktops leave in folders, passed over like those whose name starts with a dot."""
@@ -47,6 +52,10 @@ class SceneSplit:
     test: tuple[SceneItem, ...]
     sha256: str
     """Of the split's canonical bytes, in hexadecimal: the same for equal splits on any machine."""
+
+    def part(self, part: Part) -> tuple[SceneItem, ...]:
+        """Return the images of one part."""
+        return {"train": self.train, "val": self.val, "test": self.test}[part]
 
 
 class Finding(NamedTuple):
@@ -142,25 +151,33 @@ def check_folder(data: Path, decode: bool = False) -> FolderReport:
         nested += [_relative(path, root) for path in _folders(folder)]
         if not images:
             empty.append(folder.name)
-    checks = check_images([item.path for item in items], decode)
     problems = [
         Finding("class folder without an image", tuple(empty)),
         Finding("folder inside a class folder", tuple(nested)),
-        *_problems(root, items, checks),
     ]
     if len(folders) < 2:
         problems.insert(0, Finding("fewer than two class folders", (f"{len(folders)} found",)))
-    remarks = [
-        Finding("passed over, not an image in a class folder", tuple(passed_over)),
-        *_remarks(root, items, checks),
-    ]
+    ignored = Finding("passed over, not an image in a class folder", tuple(passed_over))
+    report = check_items(root, [folder.name for folder in folders], items, decode)
+    return replace(
+        report,
+        problems=(*(finding for finding in problems if finding.names), *report.problems),
+        remarks=(*([ignored] if passed_over else []), *report.remarks),
+    )
+
+
+def check_items(
+    root: Path, class_names: Sequence[str], items: Sequence[SceneItem], decode: bool = False
+) -> FolderReport:
+    """Look at the files of the given items; see `check_folder`."""
+    checks = check_images([item.path for item in items], decode)
     return FolderReport(
         root=root,
-        class_names=tuple(folder.name for folder in folders),
+        class_names=tuple(class_names),
         items=tuple(items),
         checks=checks,
-        problems=tuple(finding for finding in problems if finding.names),
-        remarks=tuple(finding for finding in remarks if finding.names),
+        problems=tuple(finding for finding in _problems(root, items, checks) if finding.names),
+        remarks=tuple(finding for finding in _remarks(root, items, checks) if finding.names),
     )
 
 
@@ -256,12 +273,14 @@ def _remarks(root: Path, items: Sequence[SceneItem], checks: Sequence[ImageCheck
 
 def _folders(folder: Path) -> list[Path]:
     """Return the visible folders inside a folder, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path))
+    paths = [path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path)]
+    return sorted(paths, key=lambda path: path.name)  # paths sort otherwise on Windows
 
 
 def _files(folder: Path) -> list[Path]:
     """Return the visible files inside a folder, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and not _is_hidden(path))
+    paths = [path for path in folder.iterdir() if path.is_file() and not _is_hidden(path)]
+    return sorted(paths, key=lambda path: path.name)
 
 
 def _is_hidden(path: Path) -> bool:
