@@ -63,3 +63,7 @@ class DeviceError(SkycueError):
 
 class OutOfMemoryError(SkycueError):
     """The device ran out of memory; the message names the setting to lower."""
+
+
+class TrainingError(SkycueError):
+    """A training run diverged, or its kept state belongs to another run."""
