@@ -1,0 +1,1 @@
+"""How methods are compared: which images train, which test, and what stands in the table."""
