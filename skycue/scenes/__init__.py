@@ -1,0 +1,1 @@
+"""Prompt methods for scene classification, one a file."""

@@ -1,0 +1,127 @@
+"""What every prompt method is: a way to score images against class names with a frozen CLIP."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Literal, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skycue.backbones.clip import Clip
+from skycue.errors import CheckpointError
+
+Need = Literal["pixels", "embedding", "tokens", "caption"]
+"""A field of `ImageInputs`."""
+
+
+class ImageInputs(NamedTuple):
+    """What is known of B images; a method says which fields it needs.
+
+    Attributes:
+        embedding: Image embeddings of unit length, [B, D].
+        tokens: Class token and patch tokens after the image tower's last block, [B, 1+N, V].
+        caption: Vectors of the images' captions by a sentence encoder, [B, S].
+        pixels: RGB in [0, 1], [B, 3, H, W].
+    """
+
+    embedding: Tensor | None = None
+    tokens: Tensor | None = None
+    caption: Tensor | None = None
+    pixels: Tensor | None = None
+
+    @property
+    def n_images(self) -> int:
+        """B, the number of images."""
+        return next((len(field) for field in self if field is not None), 0)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return type(self)(*(None if field is None else change(field) for field in self))
+
+    def select(self, index: Tensor | slice) -> Self:
+        """Return the images at `index`."""
+        return self._map(lambda field: field[index])
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same on another device, kept half-precision fields as float32."""
+        return self._map(lambda field: field.to(device).float())
+
+    def require(self, name: Need) -> Tensor:
+        """Return a field that must be there; the caller encodes what a method needs."""
+        field: Tensor | None = getattr(self, name)
+        assert field is not None, f"ImageInputs lack {name!r}"
+        return field
+
+
+class PromptMethod(nn.Module, ABC):
+    """A way to score images against class names with a frozen CLIP.
+
+    Class names are an argument of `forward`, not of `__init__`: a method trained on base classes
+    scores new ones with no change to its state.
+    """
+
+    needs: frozenset[Need] = frozenset({"embedding"})
+    """Fields of `ImageInputs` that `forward` reads."""
+    scores_new_classes: ClassVar[bool] = True
+    """Whether class names that were not trained on can be scored."""
+    trains: ClassVar[Literal["nothing", "gradient", "solver"]] = "gradient"
+    """How it learns: not at all, by the training loop, or in closed form by `solve`."""
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__()
+        self.clip = clip.requires_grad_(False)
+
+    @abstractmethod
+    def forward(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
+        """Return one logit for each image and class name, [B, C]."""
+
+    def loss(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> Tensor:
+        """Return the training loss, a scalar. `labels` [B] index into `class_names`."""
+        return F.cross_entropy(self(inputs, class_names), labels)
+
+    def solve(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> None:
+        """Learn in closed form; only methods whose `trains` is "solver" do."""
+        raise NotImplementedError(f"{type(self).__name__} does not learn in closed form")
+
+    def learned_parameters(self) -> dict[str, nn.Parameter]:
+        """Return what the training loop changes."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def learned_state(self) -> dict[str, Tensor]:
+        """Return what training changed and every frozen random tensor: all but the backbone."""
+        state = self.state_dict()
+        return {name: t.detach() for name, t in state.items() if not name.startswith("clip.")}
+
+    def load_learned_state(self, state: Mapping[str, Tensor], class_names: Sequence[str]) -> None:
+        """Take over what `learned_state` returned.
+
+        Args:
+            state: Tensors by name.
+            class_names: The classes it was learned on; only methods bound to them keep them.
+
+        Raises:
+            CheckpointError: If a tensor is missing, unexpected or of another shape.
+        """
+        own = self.learned_state()
+        for name in sorted(own.keys() ^ state.keys()):
+            kind = "lacks" if name in own else "has an unexpected"
+            raise CheckpointError(f"the learned file {kind} tensor {name!r}. Fit the model again.")
+        for name, tensor in own.items():
+            if tensor.shape != state[name].shape:
+                raise CheckpointError(
+                    f"learned tensor {name!r} has shape {list(state[name].shape)}; its "
+                    f"configuration asks for {list(tensor.shape)}. Fit the model again."
+                )
+            tensor.copy_(state[name])
+
+    def cosine_logits(self, image_embeddings: Tensor, class_embeddings: Tensor) -> Tensor:
+        """Return cosine similarity over temperature, [B, C].
+
+        Args:
+            image_embeddings: Unit length, [B, D].
+            class_embeddings: Unit length, [C, D] for all images or [B, C, D].
+        """
+        scale = self.clip.logit_scale.exp()
+        if class_embeddings.dim() == 2:
+            return scale * image_embeddings @ class_embeddings.T
+        return scale * torch.einsum("bd,bcd->bc", image_embeddings, class_embeddings)

@@ -1,0 +1,39 @@
+"""The methods by name, and how one is built from its configuration."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from skycue.backbones.clip import Clip
+from skycue.scenes.base import PromptMethod
+from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
+from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
+from skycue.scenes.coop import CoOp, CoOpConfig
+from skycue.scenes.linear_probe import LinearProbe, LinearProbeConfig
+from skycue.scenes.zero_shot import ZeroShot, ZeroShotConfig
+
+METHODS = {
+    "zero-shot": (ZeroShot, ZeroShotConfig),
+    "linear-probe": (LinearProbe, LinearProbeConfig),
+    "coop": (CoOp, CoOpConfig),
+    "cocoop": (CoCoOp, CoCoOpConfig),
+    "bimors": (BiMoRS, BiMoRSConfig),
+}
+"""Class and configuration of each method."""
+
+MethodConfig = Annotated[
+    ZeroShotConfig | LinearProbeConfig | CoOpConfig | CoCoOpConfig | BiMoRSConfig,
+    Field(discriminator="name"),
+]
+"""The configuration of any method, told apart by its `name`."""
+
+
+def build_method(clip: Clip, config: MethodConfig) -> PromptMethod:
+    """Return an untrained method; its random tensors come from PyTorch's global generator.
+
+    Raises:
+        ConfigError: If an option does not fit the backbone.
+    """
+    build, _ = METHODS[config.name]
+    method: PromptMethod = build(clip, config)
+    return method.to(clip.device)
