@@ -47,7 +47,7 @@ def test_a_class_it_was_not_fitted_on_is_refused_by_name(tiny_clip: Clip) -> Non
     inputs, labels = clustered_embeddings(3, 2, tiny_clip.config.embed_dim)
     probe = LinearProbe(tiny_clip, LinearProbeConfig())
     probe.solve(inputs, labels, CLASSES)
-    with pytest.raises(NewClassesError, match="only the 3 classes .* 'beach' is none of them"):
+    with pytest.raises(NewClassesError, match=r"only the 3 classes .* 'beach' is none of them"):
         probe(inputs, ["harbor", "beach"])
 
 

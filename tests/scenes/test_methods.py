@@ -45,7 +45,7 @@ def learn(method: PromptMethod, inputs: ImageInputs, *, steps: int) -> Iterator[
     for _ in range(steps):
         loss = method.loss(inputs, LABELS, CLASSES)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         yield loss.item()
 

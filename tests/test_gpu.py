@@ -1,0 +1,70 @@
+"""CPU and CUDA agree, for CLIP and for every method; `pytest -m gpu` runs these tests."""
+
+import copy
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from skycue.backbones.clip import Clip
+from skycue.scenes.base import ImageInputs
+from skycue.scenes.bimors import BiMoRSConfig
+from skycue.scenes.registry import METHODS, MethodConfig, build_method
+from tests.conftest import build_tiny_clip
+
+pytestmark = pytest.mark.gpu
+CLASSES = ["harbor", "storage tank", "forest"]
+LABELS = torch.arange(6) % 3
+CUDA_TOLERANCE = 1e-3
+"""Relative and absolute; matrix products round differently on the two devices."""
+
+
+def encoded(clip: Clip) -> ImageInputs:
+    pixels = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    encoding = clip.encode_image_tokens(pixels.to(clip.device))
+    caption = torch.randn(6, 5, generator=torch.Generator().manual_seed(2))
+    return ImageInputs(encoding.embedding, encoding.tokens, caption.to(clip.device))
+
+
+def test_image_and_text_embeddings_agree() -> None:
+    cpu, cuda = build_tiny_clip(), build_tiny_clip().to("cuda")
+    for on_cpu, on_cuda in zip(encoded(cpu)[:2], encoded(cuda)[:2], strict=True):
+        assert on_cpu is not None
+        assert on_cuda is not None
+        assert_close(on_cuda.cpu(), on_cpu, rtol=CUDA_TOLERANCE, atol=CUDA_TOLERANCE)
+    texts = ["a river.", "a photo of a sparse residential area."]
+    own = cuda.encode_text(cuda.tokenize(texts)).cpu()
+    assert_close(
+        own, cpu.encode_text(cpu.tokenize(texts)), rtol=CUDA_TOLERANCE, atol=CUDA_TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_near_float32(dtype: torch.dtype) -> None:
+    clip = build_tiny_clip().to("cuda")
+    full = encoded(clip).require("embedding")
+    with torch.autocast("cuda", dtype):
+        half = encoded(clip).require("embedding")
+    assert torch.cosine_similarity(half, full).min() > 0.99
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_logits_and_gradients_of_a_method_agree(name: str) -> None:
+    config: MethodConfig = METHODS[name][1]()
+    if isinstance(config, BiMoRSConfig):
+        config = config.model_copy(update={"caption_width": 5, "init": "released"})
+    torch.manual_seed(3)
+    cpu = build_method(build_tiny_clip(), config)
+    if cpu.trains == "solver":
+        cpu.solve(encoded(cpu.clip), LABELS, CLASSES)
+    cuda = copy.deepcopy(cpu).to("cuda")
+    results = []
+    for method in (cpu, cuda):
+        inputs, labels = encoded(method.clip), LABELS.to(method.clip.device)
+        logits = method(inputs, CLASSES)
+        learned = list(method.learned_parameters().values())
+        loss = method.loss(inputs, labels, CLASSES)
+        gradients = torch.autograd.grad(loss, learned) if learned else ()
+        results.append([logits.detach().cpu(), *(gradient.cpu() for gradient in gradients)])
+    for on_cpu, on_cuda in zip(*results, strict=True):
+        assert_close(on_cuda, on_cpu, rtol=CUDA_TOLERANCE, atol=CUDA_TOLERANCE)
