@@ -55,4 +55,6 @@ def ploughed(
     y, x = np.mgrid[0:size, 0:size] / size
     phase = x * math.cos(angle) + y * math.sin(angle)
     stripes = np.sin(2 * math.pi * rows * phase)
-    return mottled(rng, size, colour, contrast=contrast / 2) + contrast * stripes[..., None]
+    levels = mottled(rng, size, colour, contrast=contrast / 2)
+    levels += contrast * stripes[..., None]
+    return levels
