@@ -46,6 +46,6 @@ def load_clip(name: str, device: torch.device | str = "cpu") -> Clip:
 
 
 def _from_hugging_face(name: str, device: torch.device | str) -> Clip:
-    from skycue.backbones.convert.huggingface import load_hugging_face
+    from skycue.backbones.convert import read_foreign
 
-    return load_hugging_face(name).to(device).eval().requires_grad_(False)
+    return read_foreign(name, allow_pickle=False).clip.to(device)

@@ -135,6 +135,10 @@ class Tokenizer:
         """Write the tokenizer as a `tokenizer.json` that the library tokenizers reads too."""
         path.write_text(self._tokenizer.to_str(), encoding="utf-8")
 
+    def vocabulary(self) -> dict[str, int]:
+        """Return the id of every token."""
+        return self._tokenizer.get_vocab()
+
     def count(self, text: str) -> int:
         """Return the number of tokens of a text, SOS and EOT not counted."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
