@@ -1,0 +1,1 @@
+"""The documentation, and the programs that write or check the parts made from code."""
