@@ -30,7 +30,8 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
 
     Args:
         model: The pydantic model to fill.
-        path: A YAML file, or None to start from the defaults of `model`.
+        path: A YAML file; or the bare name of one that comes with the package, such as
+            `bimors_released`; or None to start from the defaults of `model`.
         overrides: Settings such as `train.lr=0.01`; the value is read as YAML. Later ones win.
 
     Returns:
@@ -39,6 +40,7 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
     Raises:
         ConfigError: If the file cannot be read, a key is unknown, or a value is not allowed.
     """
+    path = path and _find(path)
     settings = {} if path is None else _read_yaml(path)
     for override in overrides:
         _apply(override, settings)
@@ -47,6 +49,28 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
     except ValidationError as error:
         where = "" if path is None else f"{path}: "
         raise ConfigError(where + "; ".join(_explanations(model, error))) from error
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Return the configurations that come with the package, by name."""
+    package = Path(__file__).parent
+    # In a wheel they lie inside the package, in a checkout beside it.
+    folder = next(
+        path for path in (package / "configs", package.parent / "configs") if path.is_dir()
+    )
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _find(path: Path) -> Path:
+    """Turn the bare name of a shipped configuration into its path; leave paths as they are."""
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        return path
+    shipped = shipped_configs()
+    if path.name not in shipped:
+        raise ConfigError(
+            f"no configuration '{path.name}': give a YAML file, or one of: {', '.join(shipped)}"
+        )
+    return shipped[path.name]
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from skycue import config
 from skycue.config import Config, load_config
 from skycue.errors import ConfigError
 
@@ -95,6 +96,24 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read .*absent.yaml: No such file"):
         load_config(Run, tmp_path / "absent.yaml")
+
+
+def test_a_shipped_configuration_is_found_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "shipped_configs", lambda: {"mine": write(tmp_path, "name: m")})
+    assert load_config(Run, Path("mine")).name == "m"
+    with pytest.raises(ConfigError, match="no configuration 'yours': give a YAML file, or one of"):
+        load_config(Run, Path("yours"))
+
+
+def test_a_file_is_taken_before_a_shipped_configuration_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "name: here").rename("mine")
+    monkeypatch.setattr(config, "shipped_configs", lambda: {"mine": tmp_path / "other.yaml"})
+    assert load_config(Run, Path("mine")).name == "here"
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

@@ -34,7 +34,15 @@ FLOORS = (
     # floor 3: the wings
     ("scenes",),
     # floor 4
-    ("encoding", "training_state", "training", "inference", "evaluation"),
+    (
+        "encoding",
+        "training_state",
+        "training",
+        "scene_config",
+        "model_folder",
+        "inference",
+        "evaluation",
+    ),
     # floor 5
     ("protocols", "reports"),
     # floor 6

@@ -1,0 +1,60 @@
+"""Run the commands of `README.md` as a user would: in order, in an empty folder.
+
+Run as `python -m docs.readme_commands BIN`, where BIN is the folder that holds the `skycue` and
+`python` to use, such as `.venv/bin`. Blocks marked `bash` and `python` are run; a block that is
+not for running (installation, or what needs data of the user's) is marked `console`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """A runnable block of the README."""
+
+    language: str
+    text: str
+
+
+def runnable_blocks(readme: str) -> list[Block]:
+    """Return the blocks of a Markdown text that are to be run, in order."""
+    return [Block(language, text) for language, text in BLOCK.findall(readme)]
+
+
+def run(block: Block, binaries: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run one block in `folder`, with `binaries` before everything else on the path."""
+    program = {"bash": ["bash", "-eu", "-c"], "python": [str(binaries / "python"), "-c"]}
+    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(
+        [*program[block.language], block.text],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run all blocks one after the other; stop at the first that fails."""
+    binaries = Path(arguments[0]).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        for block in runnable_blocks(README.read_text(encoding="utf-8")):
+            result = run(block, binaries, Path(folder))
+            sys.stdout.write(f"{block.text}{result.stdout}\n")
+            if result.returncode:
+                sys.stderr.write(f"{result.stderr}\nexit status {result.returncode}\n")
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""Generated pages are up to date, and the project's files agree with each other."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+import skycue
+from docs.generate import PAGE, build_page
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PINS = {
+    line.split("==")[0].lower(): line.split("==")[1]
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    if "==" in line and not line.startswith("#")
+}
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == build_page(), "run `make docs`"
+
+
+def test_every_direct_dependency_is_pinned_and_says_why_it_is_there() -> None:
+    lines = [
+        line.strip()
+        for line in (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+        if re.match(r'    "[A-Za-z0-9._-]+>=', line)
+    ]
+    assert len(lines) >= 14
+    for line in lines:
+        match = re.match(r'"([A-Za-z0-9._-]+)>=[^"]+",  # \w', line)
+        assert match, f"no reason beside {line}"
+        assert match.group(1).lower() in PINS, f"{match.group(1)} has no pin in constraints.txt"
+
+
+def test_ruff_has_one_version() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"ruff==([\d.]+)", hooks)) == {PINS["ruff"]}
+
+
+def test_the_citation_names_this_version_and_licence() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == skycue.__version__
+    assert citation["license"] == PROJECT["project"]["license"]
+
+
+def test_every_folder_with_work_of_others_is_in_the_notice() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "skycue").rglob("LICENSE*")}
+    assert folders
+    assert [folder for folder in folders if f"{folder.as_posix()}/" not in notice] == []
