@@ -84,9 +84,12 @@ def _computing() -> Iterator[Finding]:
 
 
 def _caches() -> Iterator[Finding]:
-    """Say where downloaded models lie."""
+    """Say where kept encodings and downloaded models lie."""
     from huggingface_hub import constants
 
+    from skycue.store import default_cache_folder
+
+    yield Finding("caches", "encodings of images", _describe_folder(default_cache_folder()))
     yield Finding("caches", "downloaded models", _describe_folder(Path(constants.HF_HUB_CACHE)))
     offline = "yes" if constants.HF_HUB_OFFLINE else "no"
     yield Finding("caches", "offline (HF_HUB_OFFLINE)", offline)
