@@ -32,6 +32,15 @@ _JOINED = {
     "tenniscourt": "tennis court",
 }
 
+# Clean words that do not yet say what is meant.
+_MEANINGS = {
+    "annual crop": "annual crop land",  # EuroSAT
+    "permanent crop": "permanent crop land",
+    "sea lake": "sea or lake",
+    "oil gas field": "oil and gas field",  # PatternNet
+    "resident": "residential area",  # RSSCN7
+}
+
 _LEADING_LETTER = re.compile(r"^[a-z](?=[A-Z][a-z])")  # RSSCN7 numbers its folders: aGrass, bField
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[_\-\s]+")
@@ -41,14 +50,16 @@ def clean_class_name(raw: str) -> str:
     """Return a folder's name as lower-case English words.
 
     Separators and capitals divide words, "&" is read as "and", compounds that remote-sensing sets
-    write together are parted, and MLRSNet's spelling is mended. What is clean stays as it is.
+    write together are parted, MLRSNet's spelling is mended, and a few names are said in full. What
+    is clean stays as it is.
 
     >>> [clean_class_name(raw) for raw in ("denseresidential", "AnnualCrop", "harbor&port")]
     ['dense residential', 'annual crop', 'harbor and port']
     """
     name = _CAMEL.sub(" ", _LEADING_LETTER.sub("", raw.strip()))
     words = _SEPARATORS.sub(" ", name.replace("&", " and ")).lower().split()
-    return " ".join(_JOINED.get(word, word) for word in (_SPELLINGS.get(w, w) for w in words))
+    clean = " ".join(_JOINED.get(word, _SPELLINGS.get(word, word)) for word in words)
+    return _MEANINGS.get(clean, clean)
 
 
 def clean_class_names(raw: tuple[str, ...]) -> tuple[str, ...]:

@@ -70,21 +70,23 @@ def make_split(
     return split
 
 
-def split_from_captions(data: Path, seed: int = 1, captions: Path | None = None) -> SceneSplit:
+def split_from_captions(
+    data: Path, seed: int = 1, captions: Path = Path(CAPTIONS_FILE)
+) -> SceneSplit:
     """Take the official split that a captions file records; val is cut from train by the seed.
 
     Args:
         data: A dataset's folder.
         seed: Chooses which tenth of each class's training images becomes val, if the file names
             no val images itself.
-        captions: The file; `captions.jsonl` in `data` by default.
+        captions: The file, in `data` or anywhere else.
 
     Raises:
         CaptionError: If the file is missing or malformed.
         DatasetError: If something is wrong with the folder or its images.
         SplitError: If images and records do not match one to one, or a record names no part.
     """
-    path = captions or data / CAPTIONS_FILE
+    path = captions if captions.is_file() else data / captions
     report = check_folder(data)
     report.require_sound()
     part_of = _official_parts(path, data, report)
