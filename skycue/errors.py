@@ -67,3 +67,7 @@ class OutOfMemoryError(SkycueError):
 
 class TrainingError(SkycueError):
     """A training run diverged, or its kept state belongs to another run."""
+
+
+class RunError(SkycueError):
+    """The folder of a benchmark holds results that do not belong to what is asked for."""

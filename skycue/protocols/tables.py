@@ -33,6 +33,24 @@ class Measure:
         """Sample standard deviation over seeds (divided by n - 1); NaN for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else math.nan
 
+    @classmethod
+    def average(cls, measures: Iterable[Measure | None]) -> Measure | None:
+        """Average measures seed by seed; None if one of them is missing.
+
+        A measure without seeds of its own (zero-shot) counts with its one number at every seed.
+        """
+        present = list(measures)
+        known = [measure for measure in present if measure is not None]
+        if not known or len(known) < len(present):
+            return None
+        n_seeds = max(len(measure.values) for measure in known)
+        rows = [m.values * n_seeds if len(m.values) == 1 else m.values for m in known]
+        return cls(tuple(statistics.fmean(of_seed) for of_seed in zip(*rows, strict=True)))
+
+    def minus(self, other: Measure) -> Measure:
+        """Return the difference of each seed: its deviation leaves out what seeds share."""
+        return Measure(tuple(a - b for a, b in zip(self.values, other.values, strict=True)))
+
     def text(self) -> str:
         """Return "81.2 ± 0.9", or the number alone where there is one seed."""
         scale, digits = (100, 1) if self.is_percent else (1, 3)

@@ -61,3 +61,10 @@ def test_csv_holds_full_precision_and_leaves_missing_fields_empty() -> None:
 
 def test_calibration_error_is_shown_as_a_share() -> None:
     assert Measure((0.12, 0.14), is_percent=False).text() == "0.130 ± 0.014"
+
+
+def test_average_over_datasets_is_taken_seed_by_seed() -> None:
+    average = Measure.average([Measure((0.2, 0.4)), Measure((0.6, 0.8)), Measure((0.1,))])
+    assert average is not None
+    assert average.values == pytest.approx((0.3, 1.3 / 3))
+    assert Measure.average([Measure((0.2,)), None]) is None

@@ -1,0 +1,135 @@
+"""Base to new: train on half of the classes, then tell apart each half among its own names.
+
+Zhou et al., "Conditional Prompt Learning for Vision-Language Models" (CoCoOp), CVPR 2022,
+section 4.1, https://arxiv.org/abs/2203.05557. The first ceil(n/2) classes in label order are base.
+Base images are scored among base names only, new images among new names only. H is the harmonic
+mean of the two accuracies of a seed; its mean and deviation are taken over seeds afterwards.
+
+A linear probe has no weights for a class it has not seen: "not applicable" stands there and no H is
+formed. A second probe is trained on all classes and named as what it is, an upper reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skycue.data.few_shot import base_new
+from skycue.data.scenes import SceneItem, relabel
+from skycue.metrics.classification import harmonic_mean
+from skycue.protocols.cells import (
+    LINEAR_PROBE,
+    Cell,
+    Comparison,
+    Exam,
+    Row,
+    draw_cells,
+)
+from skycue.protocols.results import Results
+from skycue.protocols.scene_data import SceneData
+from skycue.protocols.tables import Field, Measure, Table
+
+NAME = "base-to-new"
+BASE, NEW = "base", "new"
+ALL_CLASSES = f"{LINEAR_PROBE}, all classes (upper reference)"
+"""Row of the probe that was trained on the new classes too."""
+SEEN = "classes seen in pre-training"
+
+
+def plan(comparison: Comparison) -> list[Cell]:
+    """List the cells: each row on the base half of each dataset, and the reference probe on all."""
+    return [
+        cell
+        for data in comparison.data
+        for row in rows_with_reference(comparison, data)
+        for cell in half_cells(comparison, data, row)
+    ]
+
+
+def tables(comparison: Comparison, results: Results) -> list[Table]:
+    """Build one table for each dataset and number of shots, then the mean over the datasets."""
+    found = [
+        _table(comparison, data, shots, results)
+        for shots in comparison.shots
+        for data in comparison.data
+    ]
+    if len(comparison.data) > 1:
+        found += [_mean_table(comparison, shots, results) for shots in comparison.shots]
+    return found
+
+
+def base_new_measures(
+    results: Results, row: str, data: str, shots: int
+) -> tuple[Measure | None, Measure | None, Measure | None]:
+    """Return base accuracy, new accuracy and their harmonic mean per seed."""
+    base = results.accuracy(row, data, BASE, shots=shots)
+    new = results.accuracy(row, data, NEW, shots=shots)
+    if base is None or new is None or row == ALL_CLASSES:
+        return base, new, None
+    pairs = zip(base.values, new.values, strict=True)
+    return base, new, Measure(tuple(harmonic_mean(b, n) for b, n in pairs))
+
+
+def rows_with_reference(comparison: Comparison, data: SceneData) -> list[Row]:
+    """Return the rows of a dataset, the reference probe behind the probe."""
+    rows: list[Row] = []
+    for row in comparison.rows_for(data):
+        rows.append(row)
+        if row.name == LINEAR_PROBE:
+            rows.append(Row(ALL_CLASSES, row.config))
+    return rows
+
+
+def half_cells(comparison: Comparison, data: SceneData, row: Row) -> list[Cell]:
+    """List the cells of one row on one dataset: trained on the base half, asked about both."""
+    names = data.split.class_names
+    base, new = base_new(names)
+    exams = [
+        Exam(half, part, _part(data.test, names, part)) for half, part in ((BASE, base), (NEW, new))
+    ]
+    trained_on = names if row.name == ALL_CLASSES else base
+    parts = (_part(data.split.train, names, trained_on), _part(data.split.val, names, trained_on))
+    return list(draw_cells(comparison, row, data.name, trained_on, parts, exams))
+
+
+def _part(
+    items: Sequence[SceneItem], names: Sequence[str], wanted: Sequence[str]
+) -> tuple[SceneItem, ...]:
+    """Keep the images of some classes, labelled by their place among them."""
+    return relabel(items, names, {name: label for label, name in enumerate(wanted)})
+
+
+def _table(comparison: Comparison, data: SceneData, shots: int, results: Results) -> Table:
+    """Build the table of one dataset."""
+    base, new = base_new(data.split.class_names)
+    mark = f" ({SEEN})" if data.is_seen else ""
+    return Table(
+        name=f"base-to-new_{data.name}_{shots}-shots",
+        title=f"Base to new on {data.name}{mark}, {shots} shots: top-1 accuracy, %",
+        columns=("method", f"base ({len(base)} classes)", f"new ({len(new)} classes)", "H"),
+        rows=tuple(
+            (row.name, *base_new_measures(results, row.name, data.name, shots))
+            for row in rows_with_reference(comparison, data)
+        ),
+        notes=(
+            f"Base: {', '.join(base)}. New: {', '.join(new)}.",
+            "H: harmonic mean of a seed's base and new accuracy; its mean and standard deviation "
+            "are taken over seeds.",
+        ),
+    )
+
+
+def _mean_table(comparison: Comparison, shots: int, results: Results) -> Table:
+    """Build the table of means over datasets: of a seed first, then over seeds."""
+    rows = []
+    for row in rows_with_reference(comparison, comparison.data[0]):
+        of_data = [base_new_measures(results, row.name, d.name, shots) for d in comparison.data]
+        fields: list[Field] = [Measure.average(column) for column in zip(*of_data, strict=True)]
+        rows.append((row.name, *fields))
+    names = ", ".join(data.name for data in comparison.data)
+    return Table(
+        name=f"base-to-new_mean_{shots}-shots",
+        title=f"Base to new, mean over {names}, {shots} shots: top-1 accuracy, %",
+        columns=("method", "base", "new", "H"),
+        rows=tuple(rows),
+        notes=("Means over datasets are taken for each seed; H is the mean of the datasets' H.",),
+    )

@@ -1,0 +1,174 @@
+"""A benchmark from its settings to its results: data, rows, encoders, cells, tables."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from pydantic import Field
+
+from skycue.backbones.clip import Clip
+from skycue.backbones.pretrained import load_clip
+from skycue.config import Config
+from skycue.device import resolve_device, resolve_dtype
+from skycue.encoding import SceneEncoder
+from skycue.errors import ConfigError
+from skycue.fitting import open_encoder
+from skycue.protocols import ablation, base_to_new, cross_dataset, domain_shift, few_shot
+from skycue.protocols.cells import ALWAYS_SHOWN, ORACLE, Cell, Comparison, Row, split_hashes
+from skycue.protocols.encoders import EncoderPool
+from skycue.protocols.environment import Environment, describe_environment
+from skycue.protocols.results import Results
+from skycue.protocols.runs import run_cells
+from skycue.protocols.scene_data import load_data, parse_data, read_near_duplicates
+from skycue.protocols.tables import Table
+from skycue.scene_config import SceneConfig, config_of
+from skycue.scenes.registry import METHODS
+from skycue.store import EncodingStore
+
+logger = logging.getLogger(__name__)
+
+ProtocolName: TypeAlias = Literal[
+    "base-to-new", "cross-dataset", "domain-shift", "few-shot", "ablation"
+]
+
+
+class Protocol(NamedTuple):
+    """How a protocol lists its cells and builds its tables."""
+
+    plan: Callable[[Comparison], list[Cell]]
+    tables: Callable[[Comparison, Results], list[Table]]
+
+
+PROTOCOLS: Mapping[ProtocolName, Protocol] = {
+    "base-to-new": Protocol(base_to_new.plan, base_to_new.tables),
+    "cross-dataset": Protocol(cross_dataset.plan, cross_dataset.tables),
+    "domain-shift": Protocol(domain_shift.plan, domain_shift.tables),
+    "few-shot": Protocol(few_shot.plan, few_shot.tables),
+    "ablation": Protocol(ablation.plan, ablation.tables),
+}
+
+
+class BenchmarkConfig(Config):
+    """Settings of a benchmark that are not on its command line."""
+
+    methods: dict[str, SceneConfig] = Field(default_factory=dict)
+    """Settings of a row by its name; a method's name without settings takes its defaults."""
+    near_duplicates: Path | None = None
+    """List of test images to leave out; not given, the one that comes with the package."""
+    cache: Path | None = None
+    """Folder of kept encodings; not given, `encodings` in the folder of the run."""
+    batch_size: int = 32
+    """Images encoded at once."""
+
+
+class Request(NamedTuple):
+    """What is asked for on the command line."""
+
+    protocol: ProtocolName
+    data: tuple[str, ...]
+    """`NAME=PATH` each."""
+    methods: tuple[str, ...]
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+    backbone: str
+    folder: Path
+    """Where the run is written."""
+    device: str = "auto"
+    dtype: str = "float32"
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished benchmark."""
+
+    comparison: Comparison
+    results: Results
+    tables: tuple[Table, ...]
+    fingerprint: str
+    environment: Environment
+
+
+def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
+    """Run a benchmark, or what is left of it.
+
+    Data and settings are checked before anything is trained.
+
+    Raises:
+        ConfigError: If a row is unknown or an option does not fit the protocol.
+        SkycueError: Of the kind that fits what is wrong with data, backbone or the run's folder.
+    """
+    rows = _rows(request.methods, config)
+    excluded: frozenset[str] = frozenset()
+    if config.near_duplicates is not None:
+        excluded = read_near_duplicates(config.near_duplicates)
+    data = tuple(
+        load_data(name, folder, backbone=request.backbone, excluded=excluded)
+        for name, folder in parse_data(request.data).items()
+    )
+    device = resolve_device(request.device)
+    dtype = resolve_dtype(request.dtype, device)
+    clip = load_clip(request.backbone, device)
+    store = EncodingStore(config.cache or request.folder / "encodings")
+
+    def build(scene: SceneConfig) -> SceneEncoder:
+        return open_encoder(
+            clip,
+            scene,
+            backbone=request.backbone,
+            store=store,
+            batch_size=config.batch_size,
+            dtype=dtype,
+        )
+
+    pool = EncoderPool(build, data)
+    if request.protocol == "ablation":
+        rows = _ablation_rows(rows, clip, pool)
+    comparison = Comparison(data, tuple(rows), request.shots, request.seeds)
+    protocol = PROTOCOLS[request.protocol]
+    results = run_cells(
+        protocol.plan(comparison),
+        request.folder,
+        pool,
+        splits=split_hashes(data),
+        fingerprint=clip.fingerprint,
+        force=request.force,
+    )
+    return Outcome(
+        comparison=comparison,
+        results=results,
+        tables=tuple(protocol.tables(comparison, results)),
+        fingerprint=clip.fingerprint,
+        environment=describe_environment(device, dtype),
+    )
+
+
+def _rows(methods: Sequence[str], config: BenchmarkConfig) -> list[Row]:
+    """Return the rows asked for behind those that always stand.
+
+    Raises:
+        ConfigError: If a name is neither a method nor a row of the configuration.
+    """
+    known = {name: config_of(name) for name in METHODS} | config.methods
+    known.setdefault(ORACLE, known["bimors"])
+    wanted = dict.fromkeys((*ALWAYS_SHOWN, *methods))
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(f"no method {name!r}; there are {', '.join(known)}.")
+    return [Row(name, known[name]) for name in wanted]
+
+
+def _ablation_rows(rows: Sequence[Row], clip: Clip, pool: EncoderPool) -> list[Row]:
+    """Return what always stands and the variants of BiMoRS."""
+    reference = next((row for row in rows if row.name == ablation.REFERENCE), None)
+    if reference is None:
+        raise ConfigError("an ablation is one of bimors: ask for it, --methods bimors.")
+    sentence = pool.encoder_of(reference).sentence
+    assert sentence is not None, "bimors reads captions"
+    fixed = [row for row in rows if row.name in ALWAYS_SHOWN]
+    width = sentence.settings.dim
+    return [*fixed, *ablation.ablation_rows(reference.config, clip, width)]

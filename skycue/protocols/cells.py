@@ -1,0 +1,196 @@
+"""Cells: the units of a benchmark, each one training and the exams that follow it.
+
+A protocol lists its cells; `runs.py` works them off. A result is a function of the fields of its
+cell, so a finished cell is never computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from skycue.data.few_shot import draw
+from skycue.data.scenes import SceneItem
+from skycue.protocols.scene_data import SceneData
+from skycue.scene_config import SceneConfig
+from skycue.scenes.registry import METHODS
+
+ZERO_SHOT = "zero-shot"
+LINEAR_PROBE = "linear-probe"
+ALWAYS_SHOWN = (ZERO_SHOT, LINEAR_PROBE)
+"""Rows that stand in every table: if they win, it shows."""
+
+ORACLE = "oracle captions"
+"""Row of BiMoRS with captions that people wrote for the very images: they name the class, so it is
+a bound and never a result."""
+
+Texts: TypeAlias = Literal["own", "shuffled", "equal"]
+"""Which caption an image gets: its own, that of another image, or the same as all others."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: a method with its settings."""
+
+    name: str
+    config: SceneConfig
+    texts: Texts = "own"
+
+    @property
+    def trains(self) -> bool:
+        """Whether the method learns anything: if not, draws and seeds change nothing."""
+        method, _ = METHODS[self.config.method.name]
+        return method.trains != "nothing"
+
+    @property
+    def reads_captions(self) -> bool:
+        """Whether the method needs captions."""
+        method, _ = METHODS[self.config.method.name]
+        return "caption" in method.needs
+
+    @property
+    def scores_new_classes(self) -> bool:
+        """Whether classes can be scored that it was not trained on."""
+        method, _ = METHODS[self.config.method.name]
+        return method.scores_new_classes
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared: rows on data with numbers of shots and seeds."""
+
+    data: tuple[SceneData, ...]
+    rows: tuple[Row, ...]
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def rows_for(self, data: SceneData) -> Iterator[Row]:
+        """Yield the rows that can be run on a dataset: `ORACLE` needs captions by people."""
+        for row in self.rows:
+            if row.name != ORACLE:
+                yield row
+            elif data.human_captions is not None:
+                captions = f"oracle:{data.human_captions}"
+                yield Row(row.name, row.config.model_copy(update={"captions": captions}))
+
+    def draws(self, row: Row) -> list[tuple[int, int]]:
+        """Return the (shots, seed) to run a row with; (0, 0) alone if it learns nothing."""
+        if not row.trains:
+            return [(0, 0)]
+        return [(shots, seed) for shots in self.shots for seed in self.seeds]
+
+
+class Exam(NamedTuple):
+    """Test images and the classes to tell apart on them."""
+
+    name: str
+    """What it is called in tables: "base", "new", or the name of a dataset."""
+    class_names: tuple[str, ...]
+    """As the folders say."""
+    items: tuple[SceneItem, ...]
+    """Their labels index into `class_names`."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of one row and its exams."""
+
+    row: Row
+    data: str
+    """What it was trained on, as tables call it."""
+    shots: int
+    seed: int
+    class_names: tuple[str, ...]
+    train: tuple[SceneItem, ...]
+    """Their labels index into `class_names`; none for a method that learns nothing."""
+    validation: tuple[SceneItem, ...]
+    """For the choice of an epoch; none where the last epoch is taken."""
+    exams: tuple[Exam, ...]
+
+    @property
+    def key(self) -> str:
+        """Name the cell in file names: unique in its run."""
+        return cell_key(self.data, self.row.name, self.shots, self.seed)
+
+    def identity(self, fingerprint: str) -> str:
+        """Hash all that the cell's result depends on; equal wherever the datasets lie.
+
+        Args:
+            fingerprint: Of the backbone.
+        """
+        facts = {
+            "backbone": fingerprint,
+            "config": self.row.config.model_dump(mode="json"),
+            "texts": self.row.texts,
+            "seed": self.seed,
+            "classes": self.class_names,
+            "train": _names(self.train),
+            "validation": _names(self.validation),
+            "exams": [[exam.name, exam.class_names, _names(exam.items)] for exam in self.exams],
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def cell_key(data: str, row: str, shots: int, seed: int) -> str:
+    """Return the key of a cell, fit for a file name."""
+    return file_name(f"{data}_{row}_{shots}-shots_seed-{seed}")
+
+
+def file_name(text: str) -> str:
+    """Return words as a file name: whatever is no letter, digit, dot or underscore becomes -."""
+    return re.sub(r"[^\w.]+", "-", text)
+
+
+def draw_cells(
+    comparison: Comparison,
+    row: Row,
+    data: str,
+    class_names: Sequence[str],
+    parts: tuple[Sequence[SceneItem], Sequence[SceneItem]],
+    exams: Sequence[Exam],
+) -> Iterator[Cell]:
+    """Yield a cell for each number of shots and seed.
+
+    Args:
+        comparison: Says which shots and seeds.
+        row: The method.
+        data: Name of what is trained on.
+        class_names: The classes trained on.
+        parts: The train and validation images to draw from.
+        exams: What the trained method is asked.
+
+    Raises:
+        ShotsError: If a class has fewer images than are to be drawn.
+    """
+    for shots, seed in comparison.draws(row):
+        train, validation = parts
+        n_validation = row.config.validation_shots if _picks_an_epoch(row) else 0
+        yield Cell(
+            row=row,
+            data=data,
+            shots=shots,
+            seed=seed,
+            class_names=tuple(class_names),
+            train=draw(train, shots, seed) if shots else (),
+            validation=draw(validation, n_validation, seed) if shots and n_validation else (),
+            exams=tuple(exams),
+        )
+
+
+def _picks_an_epoch(row: Row) -> bool:
+    """Say whether validation images decide which epoch is kept; otherwise the last one is."""
+    return row.config.train.keep == "best_validation"
+
+
+def _names(items: Sequence[SceneItem]) -> list[tuple[str, str, int]]:
+    """Name images by folder, file and label."""
+    return [(item.path.parent.name, item.path.name, item.label) for item in items]
+
+
+def split_hashes(data: Sequence[SceneData]) -> dict[str, str]:
+    """Return the hash of each dataset's split."""
+    return {each.name: each.split.sha256 for each in data}

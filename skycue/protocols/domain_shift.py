@@ -1,0 +1,178 @@
+"""Domain shift: the same classes, learned from one dataset and told apart on another.
+
+After the single-source domain generalisation of Singha et al., "APPLeNet", CVPRW 2023,
+https://arxiv.org/abs/2304.05995: label space and names stay, only sensor, resolution and place
+change. Every ordered pair of datasets is run on the classes that the pair shares; a second table
+has the classes that all of them share. The mapping, with its doubtful merges, is written once, in
+`data/datasets/shared_classes.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+from skycue.data.datasets.shared_classes import (
+    SharedClass,
+    common_classes,
+    labels_of,
+    shared_classes,
+)
+from skycue.data.scenes import SceneItem, relabel
+from skycue.protocols.cells import Cell, Comparison, Exam, draw_cells
+from skycue.protocols.results import Results
+from skycue.protocols.scene_data import SceneData
+from skycue.protocols.tables import Field, Measure, Table
+
+logger = logging.getLogger(__name__)
+
+NAME = "domain-shift"
+MIN_CLASSES = 5
+"""A pair that shares fewer classes is not run."""
+SOURCE = "source"
+
+
+def plan(comparison: Comparison) -> list[Cell]:
+    """List the cells: each row on each pair, and on each source with the common classes.
+
+    Raises:
+        DatasetError: If a dataset's classes are not mapped.
+    """
+    cells = []
+    for source, target in _pairs(comparison):
+        classes = shared_classes(source.name, target.name)
+        cells += _cells_of(comparison, pair_name(source, target), classes, source, [target])
+    for source in comparison.data:
+        others = [data for data in comparison.data if data is not source]
+        cells += _cells_of(comparison, common_name(source), common_classes(), source, others)
+    return cells
+
+
+def tables(comparison: Comparison, results: Results) -> list[Table]:
+    """Build a table of pairs and one of the common classes for each number of shots."""
+    pairs = [
+        _Place(
+            title=f"{pair_name(source, target)} ({len(classes)} classes)",
+            data=pair_name(source, target),
+            exam=target.name,
+            doubts=_doubts(classes, source, target),
+        )
+        for source, target in _pairs(comparison)
+        for classes in [shared_classes(source.name, target.name)]
+    ]
+    common = [
+        _Place(
+            title=pair_name(source, target),
+            data=common_name(source),
+            exam=target.name,
+            doubts=_doubts(common_classes(), source, target),
+        )
+        for source, target in permutations(comparison.data, 2)
+    ]
+    names = ", ".join(shared.name for shared in common_classes())
+    subjects = {"pairs": ("classes of each pair", pairs), "common": (names, common)}
+    return [
+        Table(
+            name=f"{NAME}_{kind}_{shots}-shots",
+            title=f"Domain shift, {subject}, {shots} shots: top-1 accuracy on the target, %",
+            columns=("source to target", *(row.name for row in comparison.rows)),
+            rows=_lines(places, comparison, shots, results),
+            notes=_notes(places),
+        )
+        for shots in comparison.shots
+        for kind, (subject, places) in subjects.items()
+    ]
+
+
+class _Place(NamedTuple):
+    """A line of a table."""
+
+    title: str
+    data: str
+    exam: str
+    doubts: tuple[str, ...]
+    """Merges of classes that one may doubt."""
+
+
+def pair_name(source: SceneData, target: SceneData) -> str:
+    """Name an ordered pair."""
+    return f"{source.name} to {target.name}"
+
+
+def common_name(source: SceneData) -> str:
+    """Name a source that is learned with the common classes only."""
+    return f"{source.name}, common classes"
+
+
+def _pairs(comparison: Comparison) -> list[tuple[SceneData, SceneData]]:
+    """Return the ordered pairs that share enough classes."""
+    pairs = []
+    for source, target in permutations(comparison.data, 2):
+        n_shared = len(shared_classes(source.name, target.name))
+        if n_shared >= MIN_CLASSES:
+            pairs.append((source, target))
+        else:
+            logger.warning("%s: %d shared classes only", pair_name(source, target), n_shared)
+    return pairs
+
+
+def _cells_of(
+    comparison: Comparison,
+    name: str,
+    classes: Sequence[SharedClass],
+    source: SceneData,
+    targets: Sequence[SceneData],
+) -> list[Cell]:
+    """List the cells of one source; the targets are asked first, then the source itself."""
+    class_names = tuple(shared.name for shared in classes)
+    parts = (
+        _part(source, source.split.train, classes),
+        _part(source, source.split.val, classes),
+    )
+    asked = [(data.name, data) for data in targets] + [(SOURCE, source)]
+    exams = [Exam(called, class_names, _part(data, data.test, classes)) for called, data in asked]
+    return [
+        cell
+        for row in comparison.rows_for(source)
+        for cell in draw_cells(comparison, row, name, class_names, parts, exams)
+    ]
+
+
+def _part(
+    data: SceneData, items: Sequence[SceneItem], classes: Sequence[SharedClass]
+) -> tuple[SceneItem, ...]:
+    """Keep the images of shared classes, with the shared labels."""
+    return relabel(items, data.split.class_names, labels_of(classes, data.name))
+
+
+def _lines(
+    places: Sequence[_Place], comparison: Comparison, shots: int, results: Results
+) -> tuple[tuple[Field, ...], ...]:
+    """Return a line for each place and the mean of all, taken for each seed first."""
+    measures = [
+        [results.accuracy(row.name, place.data, place.exam, shots=shots) for row in comparison.rows]
+        for place in places
+    ]
+    means = [Measure.average(column) for column in zip(*measures, strict=True)]
+    titles = [*(place.title for place in places), "mean"]
+    return tuple((t, *fields) for t, fields in zip(titles, [*measures, means], strict=True))
+
+
+def _doubts(
+    classes: Sequence[SharedClass], source: SceneData, target: SceneData
+) -> tuple[str, ...]:
+    """Say why classes of a pair may mean something else."""
+    return tuple(
+        f"{shared.name} in {data.name}: {shared.doubts[data.name]}"
+        for shared in classes
+        for data in (source, target)
+        if data.name in shared.doubts
+    )
+
+
+def _notes(places: Sequence[_Place]) -> tuple[str, ...]:
+    """Name each doubtful merge once."""
+    doubts = sorted({doubt for place in places for doubt in place.doubts})
+    return (f"Doubtful merges. {'; '.join(doubts)}.",) if doubts else ()

@@ -1,0 +1,96 @@
+"""What a finished cell leaves behind, and how tables read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel
+
+from skycue.evaluation import Evaluation
+from skycue.protocols.tables import Measure
+from skycue.scene_config import SceneConfig
+
+
+class ExamResult(BaseModel, frozen=True, extra="forbid"):
+    """The answer to one exam."""
+
+    name: str
+    evaluation: Evaluation | None
+    """None where the method cannot score the classes asked for."""
+
+
+class CellResult(BaseModel, frozen=True, extra="forbid"):
+    """The result of one cell: the JSON file of one seed."""
+
+    identity: str
+    """Hash of all that the result depends on (`Cell.identity`)."""
+    row: str
+    data: str
+    shots: int
+    seed: int
+    backbone: str
+    """Fingerprint of the frozen backbone."""
+    splits: dict[str, str]
+    """Hash of the split of each dataset of the run."""
+    config: SceneConfig
+    texts: str
+    """Which caption an image got: "own", "shuffled" or "equal"."""
+    n_train: int
+    """Training images."""
+    n_learned: int
+    """Numbers that training changed."""
+    exams: tuple[ExamResult, ...]
+    train_s: float
+    """Seconds of training; those of encodings that were not kept yet included."""
+    exam_s: float
+    """Seconds of all exams, likewise."""
+
+
+class Results:
+    """The finished cells of a run."""
+
+    def __init__(self, cells: Iterable[CellResult]) -> None:
+        self.cells: tuple[CellResult, ...] = tuple(cells)
+
+    def of(self, row: str, data: str, shots: int) -> Sequence[CellResult]:
+        """Return the cells of one row, a seed each in order; a zero-shot row has all shots."""
+        return sorted(
+            (
+                cell
+                for cell in self.cells
+                if (cell.row, cell.data) == (row, data) and cell.shots in (0, shots)
+            ),
+            key=lambda cell: cell.seed,
+        )
+
+    def evaluations(self, row: str, data: str, exam: str, *, shots: int) -> Sequence[Evaluation]:
+        """Return what an exam gave, a seed each; empty where it is not applicable."""
+        return [
+            result.evaluation
+            for cell in self.of(row, data, shots)
+            for result in cell.exams
+            if result.name == exam and result.evaluation is not None
+        ]
+
+    def accuracy(self, row: str, data: str, exam: str, *, shots: int) -> Measure | None:
+        """Return top-1 accuracy over seeds; None where it is not applicable."""
+        found = self.evaluations(row, data, exam, shots=shots)
+        return Measure(tuple(each.top1 for each in found)) if found else None
+
+    def calibration_error(self, row: str, data: str, exam: str, *, shots: int) -> Measure | None:
+        """Return the expected calibration error over seeds; None where it is not applicable."""
+        found = self.evaluations(row, data, exam, shots=shots)
+        if not found:
+            return None
+        return Measure(tuple(each.calibration_error for each in found), is_percent=False)
+
+    def class_accuracy(
+        self, row: str, data: str, exam: str, class_name: str, *, shots: int
+    ) -> Measure | None:
+        """Return the accuracy on one class's images; None without images or an answer."""
+        shares = [
+            each.per_class[each.class_names.index(class_name)]
+            for each in self.evaluations(row, data, exam, shots=shots)
+        ]
+        known = tuple(share for share in shares if share is not None)
+        return Measure(known) if known else None
