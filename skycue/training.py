@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from skycue.config import Config
 from skycue.errors import ConfigError, TrainingError
 from skycue.progress import progress_bar
 from skycue.seeds import generator_at
@@ -24,7 +25,7 @@ WITHOUT_EFFECT = ("save_every_s",)
 """Options that do not change a result: a run may be resumed with other values of these."""
 
 
-class GroupConfig(BaseModel, frozen=True, extra="forbid"):
+class GroupConfig(Config):
     """Other settings for the parameters whose name fits a pattern."""
 
     names: str
@@ -35,7 +36,7 @@ class GroupConfig(BaseModel, frozen=True, extra="forbid"):
     """Weight decay in place of the run's; the last pattern that fits counts."""
 
 
-class TrainConfig(BaseModel, frozen=True, extra="forbid"):
+class TrainConfig(Config):
     """How to train, under `train:` in a configuration."""
 
     epochs: int = Field(default=10, ge=1)

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from skycue.backbones.clip import Clip
+from skycue.config import Config
 from skycue.scenes.base import PromptMethod
 from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
@@ -12,7 +13,7 @@ from skycue.scenes.coop import CoOp, CoOpConfig
 from skycue.scenes.linear_probe import LinearProbe, LinearProbeConfig
 from skycue.scenes.zero_shot import ZeroShot, ZeroShotConfig
 
-METHODS = {
+METHODS: dict[str, tuple[type[PromptMethod], type[Config]]] = {
     "zero-shot": (ZeroShot, ZeroShotConfig),
     "linear-probe": (LinearProbe, LinearProbeConfig),
     "coop": (CoOp, CoOpConfig),
@@ -35,5 +36,5 @@ def build_method(clip: Clip, config: MethodConfig) -> PromptMethod:
         ConfigError: If an option does not fit the backbone.
     """
     build, _ = METHODS[config.name]
-    method: PromptMethod = build(clip, config)
+    method = build(clip, config)  # type: ignore[call-arg]  # every method takes its own
     return method.to(clip.device)

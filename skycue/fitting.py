@@ -1,0 +1,238 @@
+"""Fit a prompt method to labelled images, and score images with it."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skycue.backbones.captioner import open_text_source
+from skycue.backbones.clip import Clip
+from skycue.backbones.sentence import SentenceEncoder, default_sentence_encoder
+from skycue.data.scenes import SceneItem
+from skycue.device import autocast, explain_out_of_memory
+from skycue.encoding import RandomCrops, SceneEncoder
+from skycue.errors import DeviceError
+from skycue.scene_config import SceneConfig
+from skycue.scenes.base import ImageInputs, PromptMethod
+from skycue.scenes.bimors import BiMoRSConfig
+from skycue.scenes.registry import METHODS, build_method
+from skycue.store import EncodingStore
+from skycue.training import Batch, train
+from skycue.training_state import EpochRecord
+
+IMAGES_AT_ONCE = 256
+"""Images that are encoded and scored together; a method cuts its own work smaller."""
+
+
+class FittedMethod(NamedTuple):
+    """A method after its training."""
+
+    method: PromptMethod
+    config: SceneConfig
+    """The configuration, with what was left to the encoder filled in."""
+    epochs: tuple[EpochRecord, ...]
+    """How training went; empty where it has no epochs."""
+
+
+def open_encoder(
+    clip: Clip,
+    config: SceneConfig,
+    *,
+    backbone: str,
+    store: EncodingStore | None = None,
+    batch_size: int = 32,
+    dtype: torch.dtype = torch.float32,
+    root: Path | None = None,
+) -> SceneEncoder:
+    """Build the encoder that a configuration asks for, with captions only where they are read.
+
+    Args:
+        clip: The backbone.
+        config: Method, source of captions, sentence encoder.
+        backbone: Name of the backbone, which the default sentence encoder follows.
+        store: Where encodings are kept.
+        batch_size: Images encoded at once.
+        dtype: Number format to compute in.
+        root: The dataset's folder, for captions files that lie apart from it.
+    """
+    captions = sentence = None
+    method, _ = METHODS[config.method.name]
+    if "caption" in method.needs:
+        captions = open_text_source(
+            config.captions, clip, device=clip.device, dtype=dtype, root=root
+        )
+        sentence = SentenceEncoder(
+            config.sentence_encoder or default_sentence_encoder(backbone), clip.device
+        )
+    return SceneEncoder(
+        clip,
+        store=store,
+        captions=captions,
+        sentence=sentence,
+        batch_size=batch_size,
+        dtype=dtype,
+    )
+
+
+def fit_method(
+    items: Sequence[SceneItem],
+    prompt_names: Sequence[str],
+    config: SceneConfig,
+    *,
+    encoder: SceneEncoder,
+    seed: int,
+    validation: Sequence[SceneItem] = (),
+    state: Path | None = None,
+) -> FittedMethod:
+    """Fit the method of a configuration; a function of its arguments.
+
+    Args:
+        items: Images to learn from; their labels index into `prompt_names`.
+        prompt_names: Class names as prompts read them.
+        config: Method and training.
+        encoder: Encodes the images; its backbone is the method's.
+        seed: Of the random starts and of the batches.
+        validation: Images to choose an epoch by, where the configuration says so.
+        state: File that keeps the training state, to go on from after a kill.
+
+    Raises:
+        ConfigError: If an option does not fit the backbone, or an epoch is to be chosen and there
+            are no validation images.
+        DeviceError: If training is asked for in float16.
+        OutOfMemoryError: If a step does not fit the device.
+    """
+    config = with_caption_width(config, encoder)
+    torch.manual_seed(seed)  # random starts read the global generator
+    method = build_method(encoder.clip, config.method).eval()
+    if method.trains == "nothing":
+        return FittedMethod(method, config, ())
+    labels = labels_of(items)
+    paths = [item.path for item in items]
+    if method.trains == "solver":
+        method.solve(encoder.encode(paths, method.needs), labels, prompt_names)
+        return FittedMethod(method, config, ())
+    if encoder.dtype == torch.float16:
+        raise DeviceError("float16 is too coarse to train in: use --dtype bfloat16 or float32.")
+    inputs_of = _inputs_of_batch(paths, config, encoder, seed, method)
+    device = encoder.clip.device
+
+    def loss_of(batch: Batch) -> Tensor:
+        with autocast(device, encoder.dtype):
+            targets = labels[batch.indices].to(device)
+            return method.loss(inputs_of(batch).to(device), targets, prompt_names)
+
+    validate = None
+    if validation and config.train.keep == "best_validation":
+        validate = _validation(method, validation, prompt_names, encoder)
+    with explain_out_of_memory("train.batch_size or method.text_memory_mb (--set)"):
+        epochs = train(
+            method.learned_parameters(),
+            loss_of,
+            len(items),
+            config.train,
+            seed=seed,
+            state=state,
+            run=_identity(items, prompt_names, config, encoder),
+            validate=validate,
+        )
+    return FittedMethod(method, config, tuple(epochs))
+
+
+def with_caption_width(config: SceneConfig, encoder: SceneEncoder) -> SceneConfig:
+    """Return the configuration with the width of the encoder's caption vectors."""
+    if encoder.sentence is None or not isinstance(config.method, BiMoRSConfig):
+        return config
+    method = config.method.model_copy(update={"caption_width": encoder.sentence.dim})
+    return config.model_copy(update={"method": method})
+
+
+@torch.no_grad()
+def score(
+    method: PromptMethod, inputs: ImageInputs, prompt_names: Sequence[str], dtype: torch.dtype
+) -> Tensor:
+    """Return class probabilities that sum to one, float32 [B, C], on the CPU.
+
+    Args:
+        method: Fitted, or one that needs no fitting.
+        inputs: What the method needs to know of B images, on any device.
+        prompt_names: C class names as prompts read them.
+        dtype: Number format of the computation.
+
+    Raises:
+        NewClassesError: If the method cannot score a class that it has not learned.
+        OutOfMemoryError: If the prompts do not fit the device.
+    """
+    device = method.clip.device
+    rows = []
+    with explain_out_of_memory("method.text_memory_mb (--set)"), autocast(device, dtype):
+        for start in range(0, inputs.n_images, IMAGES_AT_ONCE):
+            part = inputs.select(slice(start, start + IMAGES_AT_ONCE)).to(device)
+            rows.append(method(part, prompt_names).float().softmax(dim=-1).cpu())
+    return torch.cat(rows)
+
+
+def labels_of(items: Sequence[SceneItem]) -> Tensor:
+    """Return the labels of images, [N] int64."""
+    return torch.tensor([item.label for item in items], dtype=torch.int64)
+
+
+def _inputs_of_batch(
+    paths: Sequence[Path],
+    config: SceneConfig,
+    encoder: SceneEncoder,
+    seed: int,
+    method: PromptMethod,
+) -> Callable[[Batch], ImageInputs]:
+    """Return what gives the inputs of a batch: kept encodings, or those of new random crops."""
+    if config.train.augment == "none":
+        inputs = encoder.encode(paths, method.needs)
+        return lambda batch: inputs.select(batch.indices)
+    # A caption describes the whole image, so it is encoded once; that is the released behaviour.
+    captions = encoder.encode(paths, method.needs & {"caption"})
+    cropping, needs = encoder.without_store(), method.needs - {"caption"}
+
+    def crop(batch: Batch) -> ImageInputs:
+        chosen = [paths[index] for index in batch.indices.tolist()]
+        crops = cropping.encode(chosen, needs, crops=RandomCrops(seed, batch.epoch))
+        return crops._replace(caption=captions.select(batch.indices).caption)
+
+    return crop
+
+
+def _validation(
+    method: PromptMethod,
+    items: Sequence[SceneItem],
+    prompt_names: Sequence[str],
+    encoder: SceneEncoder,
+) -> Callable[[], float]:
+    """Return what measures the share of validation images that are recognised."""
+    inputs, labels = encoder.encode([item.path for item in items], method.needs), labels_of(items)
+
+    def validate() -> float:
+        predictions = score(method, inputs, prompt_names, encoder.dtype).argmax(dim=-1)
+        return float((predictions == labels).double().mean())
+
+    return validate
+
+
+def _identity(
+    items: Sequence[SceneItem],
+    prompt_names: Sequence[str],
+    config: SceneConfig,
+    encoder: SceneEncoder,
+) -> dict[str, str]:
+    """Return what a training result depends on beside the training settings."""
+    captions, sentence = encoder.captions, encoder.sentence
+    images = "\n".join(f"{i.path.parent.name}/{i.path.name}={i.label}" for i in items)
+    return {
+        "method": config.method.model_dump_json(),
+        "backbone": encoder.clip.fingerprint,
+        "dtype": str(encoder.dtype),
+        "classes": ", ".join(prompt_names),
+        "images": hashlib.sha256(images.encode()).hexdigest(),
+        "captions": captions.settings.model_dump_json() if captions else "none",
+        "sentence encoder": sentence.settings.model_dump_json() if sentence else "none",
+    }

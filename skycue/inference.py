@@ -1,0 +1,298 @@
+"""The classifier of scenes that users hold in Python: fit, save, load, predict."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from skycue.backbones.pretrained import load_clip
+from skycue.data.few_shot import draw
+from skycue.data.scenes import SceneItem
+from skycue.data.splits import load_split
+from skycue.encoding import SceneEncoder
+from skycue.errors import NewClassesError
+from skycue.fitting import IMAGES_AT_ONCE, fit_method, labels_of, open_encoder, score
+from skycue.model_folder import (
+    FitFacts,
+    ModelRecord,
+    hash_of_bytes,
+    installed_versions,
+    learned_bytes,
+    read_model,
+    write_model,
+)
+from skycue.scene_config import SceneConfig, config_of, prompt_names
+from skycue.scenes.base import ImageInputs, PromptMethod
+from skycue.scenes.registry import METHODS, build_method
+from skycue.store import EncodingStore
+
+
+class SceneClassifier:
+    """A fitted prompt method with its backbone and its classes.
+
+    Attributes:
+        method: What scores images.
+        encoder: What encodes them.
+        config: Method, training and names, complete.
+        class_names: Names of the classes as their folders say.
+        facts: How the classifier came about.
+        backbone: Name that the backbone was loaded by.
+    """
+
+    def __init__(
+        self,
+        method: PromptMethod,
+        encoder: SceneEncoder,
+        config: SceneConfig,
+        class_names: Sequence[str],
+        facts: FitFacts,
+        backbone: str = "",
+    ) -> None:
+        self.method = method
+        self.encoder = encoder
+        self.config = config
+        self.class_names = tuple(class_names)
+        self.facts = facts
+        self.backbone = backbone
+
+    @classmethod
+    def fit(
+        cls,
+        data: Path | str,
+        *,
+        method: str = "bimors",
+        shots: int = 16,
+        seed: int = 1,
+        backbone: str = "mini",
+        config: SceneConfig | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        cache: Path | None = None,
+        state: Path | None = None,
+    ) -> Self:
+        """Learn the classes of a folder from a few images of each.
+
+        Args:
+            data: A dataset's folder, a folder for each class in it.
+            method: Name of the method; `config` takes its place.
+            shots: Images of each class to learn from, K; none are used where nothing is learned.
+            seed: Of the draw, of the random starts and of the batches.
+            backbone: `mini`, a folder or a hub name.
+            config: Method and training in full.
+            device: Where to compute.
+            dtype: Number format to compute in.
+            cache: Folder that keeps encodings for the next call; None keeps none.
+            state: File that keeps the training state, to go on from after a kill.
+
+        Raises:
+            SkycueError: Of the kind that fits what is wrong with data, options or backbone; the
+                images are checked, all at once, before anything else is done.
+        """
+        data = Path(data)
+        config = config or config_of(method)
+        split = load_split(data)
+        items = draw(split.train, shots, seed) if _learns(config) else ()
+        validation = _some_of_each(split.val, config.validation_shots, seed)
+        store = EncodingStore(cache) if cache is not None else None
+        clip = load_clip(backbone, device)
+        encoder = open_encoder(clip, config, backbone=backbone, store=store, dtype=dtype, root=data)
+        fitted = cls.fit_items(
+            items,
+            split.class_names,
+            config,
+            encoder=encoder,
+            seed=seed,
+            validation=validation,
+            state=state,
+            backbone=backbone,
+        )
+        accuracy = fitted._accuracy(validation) if validation else None
+        fitted.facts = fitted.facts.model_copy(
+            update={
+                "shots": shots if items else 0,
+                "split_sha256": split.sha256,
+                "validation_accuracy": accuracy,
+                "n_validation": len(validation),
+            }
+        )
+        return fitted
+
+    @classmethod
+    def fit_items(
+        cls,
+        items: Sequence[SceneItem],
+        class_names: Sequence[str],
+        config: SceneConfig,
+        *,
+        encoder: SceneEncoder,
+        seed: int,
+        validation: Sequence[SceneItem] = (),
+        state: Path | None = None,
+        backbone: str = "",
+    ) -> Self:
+        """Learn from a list of images; see `fitting.fit_method`.
+
+        Args:
+            items: Images to learn from; their labels index into `class_names`.
+            class_names: Names of the classes as their folders say.
+            config: Method and training.
+            encoder: Encodes the images.
+            seed: Of the random starts and of the batches.
+            validation: Images to choose an epoch by, where the configuration says so.
+            state: File that keeps the training state, to go on from after a kill.
+            backbone: Name that the backbone was loaded by, to be recorded.
+        """
+        fitted = fit_method(
+            items,
+            prompt_names(class_names, config),
+            config,
+            encoder=encoder,
+            seed=seed,
+            validation=validation,
+            state=state,
+        )
+        facts = FitFacts(seed=seed, n_train=len(items), epochs=fitted.epochs)
+        return cls(fitted.method, encoder, fitted.config, class_names, facts, backbone)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        backbone: str | None = None,
+        captions: str | None = None,
+        cache: Path | None = None,
+    ) -> Self:
+        """Load a classifier that `save` or `skycue fit` wrote.
+
+        Args:
+            folder: The model's folder.
+            device: Where to compute.
+            dtype: Number format to compute in.
+            backbone: Where the backbone lies now, if not where it lay when fitted.
+            captions: Source of captions of the new images, where it is not the one learned from.
+            cache: Folder that keeps encodings; None keeps none.
+
+        Raises:
+            CheckpointError: If the folder is incomplete or damaged.
+            BackboneMismatchError: If the backbone is another than the one fitted with.
+            CaptionError: If captions are made in another way than those learned from.
+        """
+        record, learned = read_model(Path(folder))
+        config = record.config
+        if captions is not None:
+            config = config.model_copy(update={"captions": captions})
+        name = backbone or record.backbone
+        clip = load_clip(name, device)
+        record.require_backbone(name, clip.fingerprint)
+        store = EncodingStore(cache) if cache is not None else None
+        encoder = open_encoder(clip, config, backbone=name, store=store, dtype=dtype)
+        record.require_captions(
+            encoder.captions.settings if encoder.captions else None,
+            encoder.sentence.settings if encoder.sentence else None,
+        )
+        method = build_method(clip, config.method).eval()
+        method.load_learned_state(learned, record.prompt_names)
+        return cls(method, encoder, config, record.class_names, record.fit, name)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the classifier into a folder: what was learned, not the backbone."""
+        content = learned_bytes(self.method.learned_state())
+        captions, sentence = self.encoder.captions, self.encoder.sentence
+        record = ModelRecord(
+            config=self.config,
+            class_names=self.class_names,
+            prompt_names=prompt_names(self.class_names, self.config),
+            backbone=self.backbone,
+            backbone_fingerprint=self.encoder.clip.fingerprint,
+            captions=captions.settings if captions else None,
+            sentence_encoder=sentence.settings if sentence else None,
+            fit=self.facts,
+            learned_sha256=hash_of_bytes(content),
+            versions=installed_versions(),
+        )
+        write_model(Path(folder), record, content)
+
+    @property
+    def n_learned(self) -> int:
+        """Numbers that were learned."""
+        if self.method.trains == "solver":
+            return sum(tensor.numel() for tensor in self.method.learned_state().values())
+        return sum(p.numel() for p in self.method.learned_parameters().values())
+
+    def predict(
+        self, images: Iterable[Path | str], class_names: Sequence[str] | None = None
+    ) -> list[dict[str, float]]:
+        """Return for each image file the probability of each class, the most probable first.
+
+        Args:
+            images: Image files.
+            class_names: Classes to tell apart; those fitted on if not given.
+
+        Raises:
+            ImageReadError: If a file cannot be read.
+            NewClassesError: If the method cannot score a class that it has not learned.
+        """
+        names = self.class_names if class_names is None else tuple(class_names)
+        rows = self.probabilities_of([Path(image) for image in images], names).tolist()
+        pairs = [zip(names, row, strict=True) for row in rows]
+        return [dict(sorted(pair, key=lambda item: -item[1])) for pair in pairs]
+
+    def probabilities_of(
+        self, paths: Sequence[Path], class_names: Sequence[str] | None = None
+    ) -> Tensor:
+        """Return class probabilities of image files, [N, C]; bounded memory for any N."""
+        names = self.class_names if class_names is None else tuple(class_names)
+        self._require_scorable(names)
+        rows = [torch.empty(0, len(names))]
+        for start in range(0, len(paths), IMAGES_AT_ONCE):
+            inputs = self.encoder.encode(paths[start : start + IMAGES_AT_ONCE], self.method.needs)
+            rows.append(self.probabilities(inputs, names))
+        return torch.cat(rows)
+
+    def probabilities(
+        self, inputs: ImageInputs, class_names: Sequence[str] | None = None
+    ) -> Tensor:
+        """Return class probabilities of encoded images, [B, C]."""
+        names = self.class_names if class_names is None else tuple(class_names)
+        self._require_scorable(names)
+        read_as = prompt_names(names, self.config)
+        return score(self.method, inputs, read_as, self.encoder.dtype)
+
+    def _require_scorable(self, class_names: Sequence[str]) -> None:
+        """Refuse new classes before any image is encoded, where the method cannot score them."""
+        new = [name for name in class_names if name not in self.class_names]
+        if new and not self.method.scores_new_classes:
+            raise NewClassesError(
+                f"{self.config.method.name} scores only the {len(self.class_names)} classes that "
+                f"it was fitted on; {', '.join(new)} are none of them. Fit it on all classes, or "
+                "use a method that reads class names, such as coop or bimors."
+            )
+
+    def _accuracy(self, items: Sequence[SceneItem]) -> float:
+        """Return the share of images whose most probable class is the true one."""
+        predictions = self.probabilities_of([item.path for item in items]).argmax(dim=-1)
+        return float((predictions == labels_of(items)).double().mean())
+
+
+def _learns(config: SceneConfig) -> bool:
+    method, _ = METHODS[config.method.name]
+    return method.trains != "nothing"
+
+
+def _some_of_each(items: Sequence[SceneItem], shots: int, seed: int) -> tuple[SceneItem, ...]:
+    """Draw that many images of each class, or all where a class has fewer."""
+    of_label: dict[int, list[SceneItem]] = defaultdict(list)
+    for item in items:
+        of_label[item.label].append(item)
+    return tuple(
+        item
+        for group in of_label.values()
+        if shots
+        for item in draw(group, min(shots, len(group)), seed)
+    )

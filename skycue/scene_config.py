@@ -1,0 +1,101 @@
+"""The configuration of a scene classifier: its method, its training, how it reads class names."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from skycue.config import Config
+from skycue.data.class_names import clean_class_names
+from skycue.errors import ConfigError
+from skycue.scenes.bimors import BiMoRSConfig
+from skycue.scenes.registry import MethodConfig
+from skycue.training import TrainConfig
+
+
+class SceneTrainConfig(TrainConfig):
+    """How to train a prompt method, under `train:` in a configuration."""
+
+    augment: Literal["none", "released"] = "none"
+    """Encode each image once, or take a random crop and flip of it in each epoch, as the released
+    code of CoOp and its heirs does; captions describe the whole image either way."""
+
+
+DEFAULT_METHOD = "bimors"
+"""The method of a configuration that names none."""
+
+TRAIN_DEFAULTS: dict[str, SceneTrainConfig] = {
+    # Zhou et al., CoOp: configs/trainers/CoOp/vit_b16_ctxv1.yaml, 200 epochs at 16 shots
+    "coop": SceneTrainConfig(epochs=200, batch_size=32, lr=0.002),
+    # Zhou et al., CoCoOp: configs/trainers/CoCoOp/vit_b16_c4_ep10_batch1_ctxv1.yaml
+    "cocoop": SceneTrainConfig(epochs=10, batch_size=1, lr=0.002),
+    # Kashyap et al., BiMoRS: the released configuration
+    "bimors": SceneTrainConfig(epochs=10, batch_size=4, lr=0.009),
+}
+"""Training of each method as its authors published it; what a configuration does not say."""
+
+
+class SceneConfig(Config):
+    """All that a fitted classifier depends on beside its images, seed and backbone."""
+
+    method: MethodConfig = BiMoRSConfig()
+    """`name` and options of the method; BiMoRS if it is not given."""
+    train: SceneTrainConfig = SceneTrainConfig()
+    """Training; what is not given is as the method's authors published it."""
+    raw_names: bool = False
+    """Put class names into prompts as the folders say, not cleaned."""
+    captions: str = "bank"
+    """Source of captions, for methods that read them: bank, hf:NAME or file:captions.jsonl."""
+    sentence_encoder: str | None = None
+    """What turns captions into vectors; not given, the one that fits the backbone."""
+    validation_shots: int = Field(default=16, ge=0)
+    """Validation images of each class, at most; 0 validates nothing."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_training(cls, given: object) -> object:
+        """Take what is not said about method and training from the defaults of the method."""
+        if not isinstance(given, dict):
+            return given
+        method = given.get("method", {})
+        if isinstance(method, dict):
+            method = {"name": DEFAULT_METHOD} | method
+            given = given | {"method": method}
+        name = method["name"] if isinstance(method, dict) else getattr(method, "name", None)
+        train = given.get("train", {})
+        if name in TRAIN_DEFAULTS and isinstance(train, dict):
+            given = given | {"train": TRAIN_DEFAULTS[name].model_dump() | train}
+        return given
+
+    @model_validator(mode="after")
+    def _training_has_an_effect(self) -> Self:
+        name = self.method.name
+        if name not in TRAIN_DEFAULTS and self.train != SceneTrainConfig():
+            raise ValueError(f"{name} does not train step by step: leave out the `train` settings")
+        return self
+
+
+def config_of(method: str) -> SceneConfig:
+    """Return the default configuration of a method of that name."""
+    return SceneConfig.model_validate({"method": {"name": method}})
+
+
+def prompt_names(class_names: Sequence[str], config: SceneConfig) -> tuple[str, ...]:
+    """Return class names as prompts read them: cleaned, or raw where the configuration says so.
+
+    Raises:
+        ConfigError: If two classes would be read alike.
+    """
+    raw = tuple(class_names)
+    names = raw if config.raw_names else clean_class_names(raw)
+    folders_of: dict[str, list[str]] = defaultdict(list)
+    for folder, name in zip(raw, names, strict=True):
+        folders_of[name].append(folder)
+    for name, folders in folders_of.items():
+        if len(folders) > 1:
+            raise ConfigError(
+                f"classes {', '.join(folders)} are all read as {name!r}: rename or join them, or "
+                "keep the names as they are with --raw-names."
+            )
+    return names
