@@ -101,7 +101,8 @@ def measure(state: Mapping[str, Tensor], source_of: SourceOf, path: Path) -> Mea
     """
 
     def shape(name: str, n_dimensions: int) -> torch.Size:
-        foreign = source_of(name).names[0]
+        source = source_of(name)
+        foreign = source.names[0]
         if foreign not in state:
             raise CheckpointError(f"{path} misses {foreign}: it is no CLIP with two transformers.")
         found = state[foreign].shape
@@ -109,13 +110,14 @@ def measure(state: Mapping[str, Tensor], source_of: SourceOf, path: Path) -> Mea
             raise CheckpointError(
                 f"{path} has {foreign} of shape {list(found)} instead of {n_dimensions} dimensions."
             )
-        return found
+        return torch.Size(reversed(found)) if source.transposed else found
 
     def layers(tower: str) -> int:
-        count = 0
-        while source_of(f"{tower}.blocks.{count}.ln_1.weight").names[0] in state:
-            count += 1
-        return max(count, 1)  # without a first block, its weights will be named as missing
+        blocks = source_of(f"{tower}.blocks.").names[0]
+        indices = {
+            name.removeprefix(blocks).split(".")[0] for name in state if name.startswith(blocks)
+        }
+        return max(len(indices), 1)  # without any, those of a first block are named as missing
 
     width, _, patch_size, _ = shape("image.stem.weight", 4)
     n_patches = shape("image.positional_embedding", 2)[0] - 1
