@@ -32,8 +32,12 @@ _JOINED = {
     "tenniscourt": "tennis court",
 }
 
-# Clean words that do not yet say what is meant.
+# Clean words that do not yet say what is meant: adjectives, and two classes in one folder.
 _MEANINGS = {
+    "agricultural": "agricultural land",
+    "commercial": "commercial area",
+    "industrial": "industrial area",
+    "residential": "residential area",
     "annual crop": "annual crop land",  # EuroSAT
     "permanent crop": "permanent crop land",
     "sea lake": "sea or lake",
