@@ -32,6 +32,8 @@ ENCODING_VERSION = 1
 """Raised when decoding or preprocessing changes, so that older kept encodings are not used."""
 SHARD_IMAGES = 256
 """Images encoded between two writes to the store: what a killed run loses at most."""
+ENCODING_BATCH = 32
+"""Images encoded at once, if not said otherwise."""
 READ_THREADS = 4
 """Threads that hash and decode files."""
 TOWER_FIELDS: tuple[Need, ...] = ("embedding", "tokens")
@@ -71,7 +73,7 @@ class SceneEncoder:
         store: EncodingStore | None = None,
         captions: TextSource | None = None,
         sentence: SentenceEncoder | None = None,
-        batch_size: int = 32,
+        batch_size: int = ENCODING_BATCH,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.clip = clip

@@ -13,7 +13,7 @@ from skycue.backbones.clip import Clip
 from skycue.backbones.sentence import SentenceEncoder, default_sentence_encoder
 from skycue.data.scenes import SceneItem
 from skycue.device import autocast, explain_out_of_memory
-from skycue.encoding import RandomCrops, SceneEncoder
+from skycue.encoding import ENCODING_BATCH, RandomCrops, SceneEncoder
 from skycue.errors import DeviceError
 from skycue.scene_config import SceneConfig
 from skycue.scenes.base import ImageInputs, PromptMethod
@@ -43,7 +43,7 @@ def open_encoder(
     *,
     backbone: str,
     store: EncodingStore | None = None,
-    batch_size: int = 32,
+    batch_size: int = ENCODING_BATCH,
     dtype: torch.dtype = torch.float32,
     root: Path | None = None,
 ) -> SceneEncoder:

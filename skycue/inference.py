@@ -12,7 +12,7 @@ from skycue.backbones.pretrained import load_clip
 from skycue.data.few_shot import draw
 from skycue.data.scenes import SceneItem
 from skycue.data.splits import load_split
-from skycue.encoding import SceneEncoder
+from skycue.encoding import ENCODING_BATCH, SceneEncoder
 from skycue.errors import NewClassesError
 from skycue.fitting import IMAGES_AT_ONCE, fit_method, labels_of, open_encoder, score
 from skycue.model_folder import (
@@ -167,6 +167,7 @@ class SceneClassifier:
         backbone: str | None = None,
         captions: str | None = None,
         cache: Path | None = None,
+        batch_size: int = ENCODING_BATCH,
     ) -> Self:
         """Load a classifier that `save` or `skycue fit` wrote.
 
@@ -177,6 +178,7 @@ class SceneClassifier:
             backbone: Where the backbone lies now, if not where it lay when fitted.
             captions: Source of captions of the new images, where it is not the one learned from.
             cache: Folder that keeps encodings; None keeps none.
+            batch_size: Images encoded at once.
 
         Raises:
             CheckpointError: If the folder is incomplete or damaged.
@@ -191,7 +193,9 @@ class SceneClassifier:
         clip = load_clip(name, device)
         record.require_backbone(name, clip.fingerprint)
         store = EncodingStore(cache) if cache is not None else None
-        encoder = open_encoder(clip, config, backbone=name, store=store, dtype=dtype)
+        encoder = open_encoder(
+            clip, config, backbone=name, store=store, dtype=dtype, batch_size=batch_size
+        )
         record.require_captions(
             encoder.captions.settings if encoder.captions else None,
             encoder.sentence.settings if encoder.sentence else None,

@@ -27,6 +27,8 @@ from skycue.training_state import EpochRecord
 
 CONFIG_FILE = "config.json"
 LEARNED_FILE = "learned.safetensors"
+STATE_FOLDER = ".state"
+"""Holds the training state while the model is unfinished."""
 SHOWN_DIGITS = 12
 """Digits of a hash that a message shows."""
 

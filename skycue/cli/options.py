@@ -48,3 +48,19 @@ SetOption = Annotated[
         "--set", metavar="KEY=VALUE", help="Override one setting, as in train.lr=0.01; repeatable."
     ),
 ]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Where encodings are kept for the next run; `skycue doctor` tells the default.",
+    ),
+]
+CaptionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--captions",
+        metavar="SOURCE",
+        help="bank, hf:NAME or file:captions.jsonl, for methods that read captions.",
+    ),
+]
