@@ -13,7 +13,7 @@ NEEDED = (
     "skycue/weights/mini/model.safetensors",
     "skycue/weights/mini/config.json",
     "skycue/weights/mini/tokenizer.json",
-    "skycue/weights/mini/LICENSE",
+    "skycue/weights/mini/LICENCE",
     "skycue/backbones/clip_vocabulary/LICENSE",
     "skycue/examples/spacenet/LICENSE.md",
     "skycue/examples/neon/LICENSE.md",

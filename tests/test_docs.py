@@ -48,6 +48,6 @@ def test_the_citation_names_this_version_and_licence() -> None:
 
 def test_every_folder_with_work_of_others_is_in_the_notice() -> None:
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
-    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "skycue").rglob("LICENSE*")}
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "skycue").rglob("LICEN[CS]E*")}
     assert folders
     assert [folder for folder in folders if f"{folder.as_posix()}/" not in notice] == []

@@ -15,16 +15,40 @@ import typer
 from typer.core import TyperGroup
 
 from skycue import __version__
-from skycue.cli import doctor
+from skycue.cli import (
+    benchmark,
+    caption,
+    classify,
+    convert,
+    data,
+    doctor,
+    evaluate,
+    fit,
+    split,
+)
 from skycue.errors import SkycueError
+
+ORDER = (
+    "doctor",
+    "convert",
+    "split",
+    "data",
+    "caption",
+    "fit",
+    "classify",
+    "evaluate",
+    "benchmark",
+    "train",
+)
+"""Subcommands in the order of a user's work."""
 
 
 class CommandGroup(TyperGroup):
-    """Subcommands in the order of the user's work, and a user's mistake told in one line."""
+    """Subcommands in their order, and a user's mistake told in one line."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        """List the subcommands as they were registered, not by the alphabet."""
-        return list(self.commands)
+        """List the subcommands in the order of `ORDER`, not by the alphabet."""
+        return sorted(self.commands, key=ORDER.index)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         """Run the subcommand; a `SkycueError` becomes one line on standard error and exit 1."""
@@ -84,6 +108,17 @@ def skycue(
 
 
 app.command()(doctor.doctor)
+app.command()(convert.convert)
+app.command()(split.split)
+app.add_typer(data.data)
+app.command()(caption.caption)
+app.command()(fit.fit)
+app.command()(classify.classify)
+app.command()(evaluate.evaluate)
+app.command()(fit.fit)
+app.command()(classify.classify)
+app.command()(evaluate.evaluate)
+app.command()(benchmark.benchmark)
 
 
 def main() -> None:

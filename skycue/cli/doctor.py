@@ -99,8 +99,10 @@ def _weights() -> Iterator[Finding]:
     """Name the weights inside the package and what their licences begin with."""
     for folder in sorted((Path(__file__).parents[1] / "weights").glob("*/")):
         yield Finding("weights in the package", folder.name, _describe_folder(folder))
-        licence = (folder / "LICENSE").read_text(encoding="utf-8").strip().splitlines()[0]
-        yield Finding("weights in the package", f"licence of {folder.name}", licence)
+        for licence in folder.glob("LICEN[CS]E*"):
+            terms = re.search(r"^Licen[cs]e: (.*)$", licence.read_text(encoding="utf-8"), re.M)
+            value = terms.group(1) if terms else str(licence)
+            yield Finding("weights in the package", f"licence of {folder.name}", value)
 
 
 def _describe_folder(folder: Path) -> str:

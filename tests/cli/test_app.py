@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from skycue import __version__
-from skycue.cli.app import CommandGroup, app
+from skycue.cli.app import ORDER, CommandGroup, app
 from skycue.errors import ShotsError
 
 HEAVY = ["torch", "transformers", "numpy", "PIL", "matplotlib", "sklearn", "pydantic", "rich"]
@@ -30,11 +31,24 @@ def test_help_imports_nothing_heavy() -> None:
     assert json.loads(run.stdout.splitlines()[-1]) == []
 
 
-@pytest.mark.parametrize("name", [command.name for command in app.registered_commands if command])
-def test_each_command_explains_itself_without_heavy_imports(name: str | None) -> None:
-    result = CliRunner().invoke(app, [name or "doctor", "--help"])
+def test_commands_are_listed_in_the_order_of_a_user_s_work() -> None:
+    text = CliRunner().invoke(app, ["--help"]).output
+    listed = re.findall(r"^  (\w+)  ", text[text.index("Commands:") :], re.MULTILINE)
+    assert listed == list(ORDER)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_each_command_explains_itself(name: str) -> None:
+    result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0
-    assert "Usage:" in result.output
+    assert f"Usage: root {name} " in result.output
+
+
+@pytest.mark.parametrize("name", ["caption", "fit", "classify", "evaluate", "benchmark"])
+def test_each_command_that_computes_lets_device_and_dtype_be_chosen(name: str) -> None:
+    text = CliRunner().invoke(app, [name, "--help"]).output
+    assert "--device NAME" in text
+    assert "--dtype NAME" in text
 
 
 def test_the_version_is_the_package_s() -> None:
@@ -53,12 +67,12 @@ def test_a_user_s_mistake_is_one_line_on_standard_error_and_exit_1() -> None:
     def group() -> None:
         """Hold the command."""
 
-    @failing.command()
+    @failing.command("fit")
     def fail() -> None:
         """Fail as a user may make it fail."""
         raise ShotsError("class 'forest' has 3 images; 16 shots are asked for. Lower --shots.")
 
-    result = CliRunner().invoke(failing, ["fail"])
+    result = CliRunner().invoke(failing, ["fit"])
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == (
@@ -73,12 +87,12 @@ def test_our_own_bugs_are_not_hidden() -> None:
     def group() -> None:
         """Hold the command."""
 
-    @failing.command()
+    @failing.command("fit")
     def fail() -> None:
         """Fail by a bug."""
         raise ZeroDivisionError
 
-    assert isinstance(CliRunner().invoke(failing, ["fail"]).exception, ZeroDivisionError)
+    assert isinstance(CliRunner().invoke(failing, ["fit"]).exception, ZeroDivisionError)
 
 
 def test_the_log_goes_to_standard_error_and_quiet_leaves_it_out() -> None:

@@ -39,5 +39,10 @@ def test_no_dependency_is_missing_here() -> None:
     assert "MISSING" not in {finding.value for finding in examine()}
 
 
+def test_the_licence_of_the_weights_is_told() -> None:
+    values = {finding.name: finding.value for finding in examine()}
+    assert "research and evaluation only" in values["licence of mini"]
+
+
 def test_a_package_that_is_not_installed_has_no_version() -> None:
     assert installed_version("no-such-package-as-this") is None
