@@ -125,14 +125,14 @@ def read_foreign(
         is_file_name = path.suffix in (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES)
         if is_file_name or path.is_absolute() or str(source).count("/") != 1:
             check_is_file(path)
-        path = fetch(str(source), allow_pickle=allow_pickle)
     if path.is_file():
         return _read_file(path, arch)
     if arch is not None:
         raise CheckpointError(
-            f"--arch is for a file of weights; the files in {path} say what it is. Leave it out."
+            f"--arch is for a file of weights; the files of {source} say what it is. Leave it out."
         )
-    return _read_folder(path, allow_pickle=allow_pickle)
+    folder = path if path.is_dir() else fetch(str(source), allow_pickle=allow_pickle)
+    return _read_folder(folder, allow_pickle=allow_pickle)
 
 
 def _read_file(path: Path, arch: str | Architecture | None) -> Foreign:

@@ -4,6 +4,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from skycue.backbones.convert import huggingface, openclip
+from skycue.backbones.convert.tensor_files import first_line
 from skycue.errors import CheckpointError
 
 DESCRIPTIONS = [
@@ -35,9 +36,14 @@ def fetch(name: str, *, allow_pickle: bool) -> Path:
         safe, pickled = list(openclip.SAFE_WEIGHTS), list(openclip.PICKLED_WEIGHTS)
     folder = _download(name, DESCRIPTIONS + safe)
     found = any(fnmatch(path.name, pattern) for path in folder.iterdir() for pattern in safe)
-    if not found and allow_pickle:
-        folder = _download(name, DESCRIPTIONS + pickled)
-    return folder
+    if found:
+        return folder
+    if not allow_pickle:
+        raise CheckpointError(
+            f"{name!r} on the hub has no safetensors, and pickles are not read at run time: run "
+            f"`skycue convert {name} -o DIR` once and use that folder."
+        )
+    return _download(name, DESCRIPTIONS + pickled)
 
 
 def _download(name: str, patterns: list[str]) -> Path:
@@ -48,8 +54,7 @@ def _download(name: str, patterns: list[str]) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        message = str(error).splitlines()
         raise CheckpointError(
-            f"cannot get {name!r} from the Hugging Face hub: {message[0] if message else error!r}. "
+            f"cannot get {name!r} from the Hugging Face hub: {first_line(error)}. "
             "Check the name and the network, or give a folder."
         ) from error

@@ -31,6 +31,7 @@ TOKENIZER_FILE = "tokenizer.json"
 VOCABULARY_FILES = ("vocab.json", "merges.txt")
 SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+INDEX_SUFFIX = ".index.json"
 
 BICUBIC: Literal[3] = 3
 """Pillow's number of the filter that CLIP resizes with."""
@@ -197,15 +198,16 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def parts_of(index: Path) -> list[Path]:
-    """Return the files that the index of a divided state dict names.
+    """Return the files that the index of a divided state dict names, all of its own kind.
 
     Raises:
         CheckpointError: If the index is damaged, or names anything but files beside it.
     """
     names = sorted(set(read_config(_Index, index).weight_map.values()))
+    suffix = Path(index.name.removesuffix(INDEX_SUFFIX)).suffix
     for name in names:
-        if Path(name).name != name or not name.endswith((".safetensors", ".bin")):
-            raise CheckpointError(f"{index} names {name!r}, which is no weights file beside it.")
+        if Path(name).name != name or Path(name).suffix != suffix:
+            raise CheckpointError(f"{index} names {name!r}, which is no {suffix} file beside it.")
     return [index.parent / name for name in names]
 
 

@@ -91,4 +91,4 @@ def check_is_file(path: Path) -> None:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, without its full stop, or its class."""
     lines = str(error).splitlines()
-    return lines[0].strip().rstrip(".") if lines else type(error).__name__
+    return lines[0].strip(" .'\"") if lines else type(error).__name__

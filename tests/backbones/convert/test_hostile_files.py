@@ -367,13 +367,14 @@ def test_other_preprocessing_is_refused(tmp_path: Path) -> None:
     refused(folder, r"resample: Input should be 3 \(found 2\)")
 
 
-def test_an_index_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
+def test_an_index_that_leaves_its_folder_or_its_kind_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "source"
     save_hugging_face(tiny_reference(), folder)
     (folder / "model.safetensors").rename(tmp_path / "model.safetensors")
-    index = {"weight_map": {"logit_scale": "../model.safetensors"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    refused(folder, r"names '\.\./model\.safetensors', which is no weights file beside it")
+    for name in ("../model.safetensors", "model.bin"):
+        index = {"weight_map": {"logit_scale": name}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        refused(folder, f"names '{re.escape(name)}', which is no .safetensors file beside it")
 
 
 @pytest.mark.parametrize(
