@@ -32,8 +32,6 @@ ENCODING_VERSION = 1
 """Raised when decoding or preprocessing changes, so that older kept encodings are not used."""
 SHARD_IMAGES = 256
 """Images encoded between two writes to the store: what a killed run loses at most."""
-ENCODING_BATCH = 32
-"""Images encoded at once, if not said otherwise."""
 READ_THREADS = 4
 """Threads that hash and decode files."""
 TOWER_FIELDS: tuple[Need, ...] = ("embedding", "tokens")
@@ -73,7 +71,7 @@ class SceneEncoder:
         store: EncodingStore | None = None,
         captions: TextSource | None = None,
         sentence: SentenceEncoder | None = None,
-        batch_size: int = ENCODING_BATCH,
+        batch_size: int = 32,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.clip = clip
@@ -173,7 +171,7 @@ class SceneEncoder:
         embeddings, tokens = [], []
         while batch := list(itertools.islice(pixels, self.batch_size)):
             with (
-                explain_out_of_memory(f"the batch size, {self.batch_size} images"),
+                explain_out_of_memory(f"encoding_batch or --batch-size (now {self.batch_size})"),
                 autocast(self.clip.device, self.dtype),
             ):
                 encoded = self.clip.encode_image_tokens(torch.stack(batch).to(self.clip.device))

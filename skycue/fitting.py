@@ -13,7 +13,7 @@ from skycue.backbones.clip import Clip
 from skycue.backbones.sentence import SentenceEncoder, default_sentence_encoder
 from skycue.data.scenes import SceneItem
 from skycue.device import autocast, explain_out_of_memory
-from skycue.encoding import ENCODING_BATCH, RandomCrops, SceneEncoder
+from skycue.encoding import RandomCrops, SceneEncoder
 from skycue.errors import DeviceError
 from skycue.scene_config import SceneConfig
 from skycue.scenes.base import ImageInputs, PromptMethod
@@ -43,7 +43,7 @@ def open_encoder(
     *,
     backbone: str,
     store: EncodingStore | None = None,
-    batch_size: int = ENCODING_BATCH,
+    batch_size: int | None = None,
     dtype: torch.dtype = torch.float32,
     root: Path | None = None,
 ) -> SceneEncoder:
@@ -54,7 +54,7 @@ def open_encoder(
         config: Method, source of captions, sentence encoder.
         backbone: Name of the backbone, which the default sentence encoder follows.
         store: Where encodings are kept.
-        batch_size: Images encoded at once.
+        batch_size: Images encoded at once; as the configuration says, if not given.
         dtype: Number format to compute in.
         root: The dataset's folder, for captions files that lie apart from it.
     """
@@ -72,7 +72,7 @@ def open_encoder(
         store=store,
         captions=captions,
         sentence=sentence,
-        batch_size=batch_size,
+        batch_size=batch_size or config.encoding_batch,
         dtype=dtype,
     )
 

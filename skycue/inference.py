@@ -12,7 +12,7 @@ from skycue.backbones.pretrained import load_clip
 from skycue.data.few_shot import draw
 from skycue.data.scenes import SceneItem
 from skycue.data.splits import load_split
-from skycue.encoding import ENCODING_BATCH, SceneEncoder
+from skycue.encoding import SceneEncoder
 from skycue.errors import NewClassesError
 from skycue.fitting import IMAGES_AT_ONCE, fit_method, labels_of, open_encoder, score
 from skycue.model_folder import (
@@ -167,7 +167,7 @@ class SceneClassifier:
         backbone: str | None = None,
         captions: str | None = None,
         cache: Path | None = None,
-        batch_size: int = ENCODING_BATCH,
+        batch_size: int | None = None,
     ) -> Self:
         """Load a classifier that `save` or `skycue fit` wrote.
 
@@ -178,7 +178,7 @@ class SceneClassifier:
             backbone: Where the backbone lies now, if not where it lay when fitted.
             captions: Source of captions of the new images, where it is not the one learned from.
             cache: Folder that keeps encodings; None keeps none.
-            batch_size: Images encoded at once.
+            batch_size: Images encoded at once; as when it was fitted, if not given.
 
         Raises:
             CheckpointError: If the folder is incomplete or damaged.

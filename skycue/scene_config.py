@@ -49,6 +49,8 @@ class SceneConfig(Config):
     """Source of captions, for methods that read them: bank, hf:NAME or file:captions.jsonl."""
     sentence_encoder: str | None = None
     """What turns captions into vectors; not given, the one that fits the backbone."""
+    encoding_batch: int = Field(default=32, ge=1)
+    """Images encoded at once: changes speed and memory, not results."""
     validation_shots: int = Field(default=16, ge=0)
     """Validation images of each class, at most; 0 validates nothing."""
 

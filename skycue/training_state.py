@@ -1,6 +1,7 @@
 """What a training run has reached, and its file: one safetensors file with JSON in its metadata."""
 
 import json
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from skycue.errors import TrainingError
 from skycue.files import write_atomically
 
 Tensors = dict[str, Tensor]
+SHOWN_LETTERS = 60
+"""Of a setting in a message."""
 
 
 class EpochRecord(NamedTuple):
@@ -192,9 +195,14 @@ def _refuse_other_run(path: Path, saved: Mapping[str, str], asked: Mapping[str, 
     for name in sorted(saved.keys() | asked.keys()):
         if saved.get(name) != asked.get(name):
             raise TrainingError(
-                f"{path} was left by an unfinished run with {name} = {saved.get(name)}, now it is "
-                f"{asked.get(name)}: finish that run with its settings, or remove the file."
+                f"{path} was left by an unfinished run with {name} = {_short(saved.get(name))}, "
+                f"now it is {_short(asked.get(name))}: finish that run first, or start anew with "
+                "--force."
             )
+
+
+def _short(value: str | None) -> str:
+    return textwrap.shorten(str(value), SHOWN_LETTERS, placeholder="...")
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> Tensors:

@@ -180,7 +180,9 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_rate() -> None:
 
 def test_a_state_of_other_settings_is_refused_by_name(tmp_path: Path) -> None:
     run(TrainConfig(lr=0.1), tmp_path / "state.safetensors")
-    with pytest.raises(TrainingError, match=r"train\.lr = 0\.1, now it is 0\.2"):
+    with pytest.raises(
+        TrainingError, match=r"train\.lr = 0\.1, now it is 0\.2: finish that run first"
+    ):
         run(TrainConfig(lr=0.2), tmp_path / "state.safetensors")
 
 

@@ -29,7 +29,9 @@ def classify(
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Also draw the first 60 images.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images encoded at once.")] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images encoded at once.", show_default="32")
+    ] = None,
     backbone: Annotated[
         str | None, typer.Option("--backbone", "-b", metavar="NAME", help="If it was moved.")
     ] = None,

@@ -80,6 +80,7 @@ def fit(
     )
     classifier.save(output)
     shutil.rmtree(state, ignore_errors=True)
+    source = classifier.encoder.captions
     facts, counts = classifier.facts, classifier.encoder.counts
     summary = {
         "model": str(output),
@@ -87,6 +88,7 @@ def fit(
         "backbone": backbone,
         "classes": len(classifier.class_names),
         "class_names": "raw" if classifier.config.raw_names else "clean",
+        "captions": source.settings.kind if source else None,
         "shots": facts.shots,
         "seed": facts.seed,
         "images": facts.n_train,

@@ -1,0 +1,49 @@
+"""Configurations of scene classifiers: what is filled in, what is refused, what is published."""
+
+from pathlib import Path
+
+import pytest
+
+from skycue.config import load_config
+from skycue.errors import ConfigError
+from skycue.scene_config import TRAIN_DEFAULTS, SceneConfig, config_of
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+PUBLISHED = ("zero_shot", "linear_probe", "coop", "cocoop", "bimors", "bimors_released")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_configuration_loads_and_begins_with_its_command(name: str) -> None:
+    path = CONFIGS / f"{name}.yaml"
+    config = load_config(SceneConfig, path)
+    assert config.method.name == name.removesuffix("_released").replace("_", "-")
+    command, *_ = path.read_text(encoding="utf-8").splitlines()
+    assert command.startswith("# skycue fit DATA -o MODEL")
+    assert command.endswith(f"--config configs/{name}.yaml")
+
+
+@pytest.mark.parametrize("name", ["coop", "cocoop", "bimors"])
+def test_the_published_configuration_of_a_method_is_its_default(name: str) -> None:
+    assert load_config(SceneConfig, CONFIGS / f"{name}.yaml") == config_of(name)
+
+
+def test_training_follows_the_method_and_keeps_what_is_given() -> None:
+    config = load_config(SceneConfig, None, ["method.name=coop", "train.lr=0.1"])
+    assert config.train == TRAIN_DEFAULTS["coop"].model_copy(update={"lr": 0.1})
+
+
+def test_a_configuration_that_names_no_method_is_of_bimors() -> None:
+    config = load_config(SceneConfig, None, ["method.heads=2"])
+    assert config.method.name == "bimors"
+    assert config.train == TRAIN_DEFAULTS["bimors"]
+
+
+@pytest.mark.parametrize("name", ["zero-shot", "linear-probe", "coop", "cocoop", "bimors"])
+def test_a_configuration_survives_its_file(name: str) -> None:
+    config = config_of(name)
+    assert SceneConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_training_settings_without_effect_are_refused() -> None:
+    with pytest.raises(ConfigError, match="zero-shot does not train step by step"):
+        load_config(SceneConfig, None, ["method.name=zero-shot", "train.lr=0.1"])
