@@ -16,7 +16,12 @@ N_TRAIN, N_VAL, N_TEST = 6, 5, 3
 
 
 def made_up_data(
-    name: str, class_names: Sequence[str], *, human: bool = False, is_seen: bool = False
+    name: str,
+    class_names: Sequence[str],
+    *,
+    human: bool = False,
+    is_seen: bool = False,
+    n_train: int = N_TRAIN,
 ) -> SceneData:
     """Return a dataset of paths that nobody opens."""
     root = Path("/nowhere") / name
@@ -28,7 +33,7 @@ def made_up_data(
             for number in range(n_images)
         )
 
-    train, val, test = part("train", N_TRAIN), part("val", N_VAL), part("test", N_TEST)
+    train, val, test = part("train", n_train), part("val", N_VAL), part("test", N_TEST)
     split = SceneSplit(root, tuple(class_names), train, val, test, sha256=f"{name:0<64}")
     captions = root / "captions.jsonl" if human else None
     return SceneData(name, split, test, is_seen=is_seen, human_captions=captions)

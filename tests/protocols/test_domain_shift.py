@@ -1,0 +1,85 @@
+"""Domain shift: the classes a pair shares, under one set of labels."""
+
+from __future__ import annotations
+
+import pytest
+
+from skycue.protocols.cells import Comparison
+from skycue.protocols.domain_shift import plan, tables
+from skycue.protocols.results import Results
+from skycue.protocols.tables import Measure
+from tests.protocols.made_up import N_TEST, made_up_data, result_of, row
+
+UCM = (
+    *("agricultural", "beach", "buildings", "denseresidential", "forest", "harbor"),
+    *("mediumresidential", "parkinglot", "river", "sparseresidential"),
+)
+RESISC12 = ("beach", "commercial_area", "farmland", "forest", "lake", "residential", "river")
+RSSCN7 = ("field", "forest", "grass", "industry", "parking", "resident", "river_lake")
+COMPARISON = Comparison(
+    data=(
+        made_up_data("ucm", UCM),
+        made_up_data("resisc12", RESISC12),
+        made_up_data("rsscn7", RSSCN7),
+    ),
+    rows=(row("zero-shot"), row("linear-probe")),
+    shots=(2,),
+    seeds=(1,),
+)
+
+
+@pytest.fixture
+def complete() -> Comparison:
+    """The same with all folders that the mapping names."""
+    more = (*RESISC12, "industrial_area")
+    return Comparison(
+        (COMPARISON.data[0], made_up_data("resisc12", more), COMPARISON.data[2]),
+        COMPARISON.rows,
+        COMPARISON.shots,
+        COMPARISON.seeds,
+    )
+
+
+def test_source_and_target_share_names_and_labels(complete: Comparison) -> None:
+    cell = next(c for c in plan(complete) if c.data == "ucm to resisc12")
+    assert cell.class_names[:4] == ("forest", "river", "farmland", "residential area")
+    target, source = cell.exams
+    assert (target.name, source.name) == ("resisc12", "source")
+    folders = {(item.path.parent.name, item.label) for item in target.items}
+    assert ("farmland", 2) in folders
+    assert ("residential", 3) in folders
+    folders = {(item.path.parent.name, item.label) for item in source.items}
+    assert {("agricultural", 2), ("denseresidential", 3), ("sparseresidential", 3)} <= folders
+
+
+def test_merged_folders_count_as_one_class_in_the_draw(complete: Comparison) -> None:
+    probe = next(
+        c for c in plan(complete) if c.data == "ucm to resisc12" and c.row.name == "linear-probe"
+    )
+    assert len(probe.train) == 2 * len(probe.class_names)
+
+
+def test_every_ordered_pair_with_enough_classes_is_run(complete: Comparison) -> None:
+    pairs = {cell.data for cell in plan(complete) if " to " in cell.data}
+    assert pairs == {
+        *("ucm to resisc12", "resisc12 to ucm", "ucm to rsscn7", "rsscn7 to ucm"),
+        *("resisc12 to rsscn7", "rsscn7 to resisc12"),
+    }
+
+
+def test_common_classes_of_one_source_are_asked_on_all_others(complete: Comparison) -> None:
+    cell = next(c for c in plan(complete) if c.data == "rsscn7, common classes")
+    assert cell.class_names == ("forest", "river", "farmland", "residential area")
+    assert [exam.name for exam in cell.exams] == ["ucm", "resisc12", "source"]
+    assert len(cell.exams[0].items) == 6 * N_TEST  # three densities are one class
+
+
+def test_tables_show_the_target_and_name_doubtful_merges(complete: Comparison) -> None:
+    cells = plan(complete)
+    results = Results(result_of(cell, [0.5, *[0.9] * (len(cell.exams) - 1)]) for cell in cells)
+    pairs, common = tables(complete, results)
+    assert pairs.rows[0][0] == "ucm to resisc12 (6 classes)"
+    assert pairs.rows[0][1] == Measure((0.5,))
+    assert pairs.rows[-1][0] == "mean"
+    assert "river in rsscn7: river_lake mixes lakes" in pairs.notes[0]
+    assert len(common.rows) == 6 + 1

@@ -1,0 +1,162 @@
+"""A benchmark from folders to a report, with a tiny CLIP; killed and started again."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from skycue.backbones.clip import Clip
+from skycue.backbones.clip_folder import save_clip
+from skycue.config import load_config
+from skycue.errors import ConfigError, RunError
+from skycue.protocols.benchmark import BenchmarkConfig, Outcome, Request, run_benchmark
+from skycue.reports import build_card, write_report
+
+QUICK = {
+    "coop": {
+        "method": {"name": "coop"},
+        "train": {"epochs": 2, "batch_size": 4, "lr": 0.1, "save_every_s": 0},
+    }
+}
+
+
+@pytest.fixture
+def request_for(tiny_clip: Clip, scene_folder: Path, tmp_path: Path) -> Request:
+    save_clip(tiny_clip, tmp_path / "tiny")
+    return Request(
+        protocol="few-shot",
+        data=(f"tiles={scene_folder}",),
+        methods=("coop",),
+        shots=(1, 2),
+        seeds=(1, 2),
+        backbone=str(tmp_path / "tiny"),
+        folder=tmp_path / "run",
+        device="cpu",
+    )
+
+
+def config(**changes: object) -> BenchmarkConfig:
+    return BenchmarkConfig.model_validate({"methods": QUICK, **changes})
+
+
+def report_of(request: Request, outcome: Outcome) -> str:
+    card = build_card(
+        request.protocol, outcome, command="skycue benchmark", backbone=request.backbone
+    )
+    path = write_report(request.folder, card, outcome.tables, outcome.results)
+    return path.read_text(encoding="utf-8")
+
+
+def test_zero_shot_and_probe_stand_in_the_table_unasked(request_for: Request) -> None:
+    outcome = run_benchmark(request_for, config())
+    (table,) = outcome.tables
+    assert [row[0] for row in table.rows] == ["zero-shot", "linear-probe", "coop"]
+
+
+def test_report_has_tables_pictures_hashes_and_environment(request_for: Request) -> None:
+    outcome = run_benchmark(request_for, config())
+    report = report_of(request_for, outcome)
+    split = outcome.comparison.data[0].split
+    for piece in (split.sha256[:16], outcome.fingerprint[:16], "GFLOP/s", "torch 2", "threads"):
+        assert piece in report
+    names = {path.name for path in (request_for.folder / "pictures").iterdir()}
+    assert names == {
+        "accuracy-against-shots_tiles.png",
+        *(f"confusion_tiles_{row}.png" for row in ("zero-shot", "linear-probe", "coop")),
+    }
+    tables = {path.name for path in (request_for.folder / "tables").iterdir()}
+    assert {"few-shot_tiles.csv", "per-class_2-shots.csv", "calibration_2-shots.csv"} <= tables
+    for link in re.findall(r"\((pictures/[^)]+)\)", report):
+        assert (request_for.folder / link).is_file()
+
+
+def test_each_seed_is_one_json_file(request_for: Request) -> None:
+    run_benchmark(request_for, config())
+    cells = sorted(path.name for path in (request_for.folder / "cells").iterdir())
+    assert len(cells) == 1 + 4 + 4
+    cell = json.loads((request_for.folder / "cells" / "tiles_coop_2-shots_seed-1.json").read_text())
+    assert cell["n_train"] == 2 * 3
+    assert cell["exams"][0]["evaluation"]["n_images"] == 6
+    assert cell["config"]["train"]["lr"] == 0.1
+
+
+def test_finished_cells_are_not_run_again(
+    request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_benchmark(request_for, config())
+    monkeypatch.setattr("skycue.protocols.runs._run", lambda *given: pytest.fail("ran again"))
+    assert run_benchmark(request_for, config()).results.cells == first.results.cells
+
+
+def test_results_of_other_settings_are_refused_and_replaced_by_force(request_for: Request) -> None:
+    run_benchmark(request_for, config())
+    other = load_config(
+        BenchmarkConfig,
+        None,
+        ["methods.coop.method.name=coop", "methods.coop.train.epochs=1"],
+    )
+    with pytest.raises(RunError, match=r"other settings.*--force"):
+        run_benchmark(request_for, other)
+    replaced = run_benchmark(request_for._replace(force=True), other)
+    assert {c.config.train.epochs for c in replaced.results.cells if c.row == "coop"} == {1}
+
+
+def test_unknown_method_is_refused_with_those_there_are(request_for: Request) -> None:
+    with pytest.raises(ConfigError, match="no method 'cop'; there are zero-shot"):
+        run_benchmark(request_for._replace(methods=("cop",)), config())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import {module} as module
+
+calls = 0
+original = module.write_atomically
+
+def write(path, content):
+    global calls
+    calls += 1
+    if calls == {number}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    original(path, content)
+
+module.write_atomically = write
+from tests.protocols.test_runs import config
+from skycue.protocols.benchmark import Request, run_benchmark
+request = Request("few-shot", ({data!r},), ("coop",), (1, 2), (1, 2), {backbone!r},
+                  Path({folder!r}), "cpu")
+run_benchmark(request, config())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL: Windows has none")
+@pytest.mark.parametrize(
+    ("module", "number"),
+    [("skycue.protocols.runs", 3), ("skycue.training_state", 4), ("skycue.training_state", 7)],
+    ids=["before a result is written", "amid a training", "amid another training"],
+)
+def test_killed_run_goes_on_to_the_same_tables(
+    request_for: Request, tmp_path: Path, module: str, number: int
+) -> None:
+    script = KILLED.format(
+        module=module,
+        number=number,
+        data=request_for.data[0],
+        backbone=request_for.backbone,
+        folder=str(request_for.folder),
+    )
+    killed = subprocess.run([sys.executable, "-c", script], cwd=Path.cwd(), check=False)
+    assert killed.returncode == -9
+    resumed = run_benchmark(request_for, config())
+    whole = run_benchmark(request_for._replace(folder=tmp_path / "whole"), config())
+    assert [table.csv() for table in resumed.tables] == [table.csv() for table in whole.tables]
+    assert [cell.exams for cell in resumed.results.cells] == [
+        cell.exams for cell in whole.results.cells
+    ]
+    assert not list((request_for.folder / "state").iterdir())
