@@ -4,12 +4,16 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skycue.cli.options import ForceOption, OptionalOutputOption
+from skycue.cli.options import DeviceOption, DtypeOption, ForceOption, OptionalOutputOption
 from skycue.errors import DatasetError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -77,27 +81,48 @@ def near_duplicates(
     max_bits: Annotated[
         int | None, typer.Option(help="Bits of 255 in which the hashes may differ.")
     ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", "-b", metavar="NAME", help="Also look for overlapping crops."),
+    ] = None,
+    min_cosine: Annotated[
+        float | None, typer.Option(help="Cosine of embeddings of candidates for overlap.")
+    ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
     output: OptionalOutputOption = None,
     force: ForceOption = False,
 ) -> None:
     """Print a JSON line for each image of A that shows the same place as one of B.
 
-    Turned, flipped, rescaled and re-encoded copies are found by a perceptual hash.
+    Turned, flipped, rescaled and re-encoded copies are found by a perceptual hash. With --backbone,
+    images whose embeddings are alike are laid over each other to find crops that overlap.
     """
-    from skycue.data.near_duplicates import MAX_BITS, hash_images, hash_pairs
+    from skycue.data import near_duplicates as near
     from skycue.files import refuse_overwrite, write_atomically
 
     if output is not None:
         refuse_overwrite(output, force=force)
     paths_a, paths_b = _image_paths(first, part_a), _image_paths(second, part_b)
-    hashes_a, hashes_b = hash_images(paths_a), hash_images(paths_b)
-    pairs = hash_pairs(hashes_a, hashes_b, MAX_BITS if max_bits is None else max_bits)
+    grey_a, grey_b = near.read_grey(paths_a), near.read_grey(paths_b)
+    hashes = near.hash_grey(grey_a), near.hash_grey(grey_b)
+    limit = near.MAX_BITS if max_bits is None else max_bits
+    found = [(pair, {"bits": pair.score}) for pair in near.hash_pairs(*hashes, limit)]
+    if backbone is not None:
+        embedded_a, embedded_b = _embed((paths_a, paths_b), backbone, device, dtype)
+        cosine = near.MIN_COSINE if min_cosine is None else min_cosine
+        alike = near.embedding_pairs(embedded_a, embedded_b, cosine)
+        rows = [pair.first for pair in alike], [pair.second for pair in alike]
+        peaks = near.overlap_peaks(grey_a[rows[0]], grey_b[rows[1]])
+        for pair, peak in zip(alike, peaks.tolist(), strict=True):
+            if peak >= near.MIN_OVERLAP:
+                found.append((pair, {"cosine": round(pair.score, 3), "overlap": round(peak, 3)}))
     lines: dict[frozenset[Path], str] = {}
-    for pair in pairs:
+    for pair, scores in found:
         a, b = paths_a[pair.first], paths_b[pair.second]
         if a != b:  # where A and B share images
-            line = {"a": str(a), "b": str(b), "bits": int(pair.score)}
-            lines.setdefault(frozenset({a, b}), json.dumps(line))
+            line = json.dumps({"a": str(a), "b": str(b), **scores})
+            lines.setdefault(frozenset({a, b}), line)
     text = "".join(f"{line}\n" for line in lines.values())
     if output is None:
         typer.echo(text, nl=False)
@@ -118,6 +143,24 @@ def examples(
 
     images = write_examples(folder, force=force)
     typer.echo(json.dumps({"folder": str(folder), "images": len(images)}))
+
+
+def _embed(
+    sets: Sequence[Sequence[Path]], backbone: str, device: str, dtype: str
+) -> list["NDArray[np.float32]"]:
+    """Return the embeddings of the images of each set, [N, D] of unit length."""
+    from skycue.backbones.pretrained import load_clip
+    from skycue.device import resolve_device, resolve_dtype
+    from skycue.encoding import SceneEncoder
+
+    place = resolve_device(device)
+    encoder = SceneEncoder(load_clip(backbone, place), dtype=resolve_dtype(dtype, place))
+    embeddings = []
+    for paths in sets:
+        inputs = encoder.encode(paths, {"embedding"})
+        assert inputs.embedding is not None
+        embeddings.append(inputs.embedding.numpy())
+    return embeddings
 
 
 def _image_paths(folder: Path, parts: str | None) -> Sequence[Path]:
