@@ -3,9 +3,12 @@
 The names are spelled out here a second time, so that a wrong name in the package is found.
 """
 
+import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -13,11 +16,18 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from transformers.utils import logging
 
 from skycue.backbones.clip import OPENAI_MEAN, OPENAI_STD, Clip
+from skycue.backbones.convert import convert
 from skycue.backbones.convert.architectures import Architecture, Colour, Shapes
 from skycue.backbones.transformer import Activation
+from skycue.errors import CheckpointError
 from tests.conftest import clip_tokenizer
 
 CAPTIONS = ["a lake", "storage tanks by the sea", "an aerial photo of a dense residential area."]
+SMALL = {"visual.conv1.weight": torch.ones(4, 3, 8, 8, dtype=torch.float16)}
+SMALL_TORCHSCRIPT = SMALL | {
+    "positional_embedding": torch.ones(5, 2),
+    "token_embedding.weight": torch.arange(6.0).view(3, 2),
+}
 TOLERANCE = 1e-4  # of the largest absolute value
 
 
@@ -148,3 +158,23 @@ def assert_same_logits(
     expected = reference(input_ids=ids, pixel_values=normalised).logits_per_image
     assert expected.std() > 0.01  # the captions and images are told apart
     assert_close(logits, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
+
+
+class Hostile:
+    """Pickles to a call that leaves a file behind."""
+
+    def __init__(self, evidence: Path) -> None:
+        self.evidence = evidence
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {self.evidence}",)
+
+
+def refused(source: Path, message: str) -> None:
+    """Assert that conversion ends in one line that matches, and writes nothing."""
+    out = source.parent / "out"
+    with pytest.raises(CheckpointError, match=message) as raised:
+        convert(source, out, None if source.is_dir() else tiny_architecture())
+    assert "\n" not in str(raised.value)
+    assert str(source) in str(raised.value)
+    assert not out.exists()
