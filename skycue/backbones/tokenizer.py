@@ -76,6 +76,8 @@ class Tokenizer:
             min_frequency=2,
             show_progress=False,
             initial_alphabet=_byte_symbols(),
+            # Numbered here, not in the order of a hash map: equal texts give equal merges.
+            special_tokens=[letter + WORD_END for letter in _byte_symbols()],
             end_of_word_suffix=WORD_END,
         )
         learner.train_from_iterator(texts, trainer)

