@@ -30,9 +30,10 @@ def runnable_blocks(readme: str) -> list[Block]:
 
 
 def run(block: Block, binaries: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run one block in `folder`, with `binaries` before everything else on the path."""
+    """Run one block in `folder`, which is its home too, with `binaries` first on the path."""
     program = {"bash": ["bash", "-eu", "-c"], "python": [str(binaries / "python"), "-c"]}
-    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HOME": str(folder)}  # caches of its own
     return subprocess.run(
         [*program[block.language], block.text],
         cwd=folder,

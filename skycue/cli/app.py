@@ -25,6 +25,7 @@ from skycue.cli import (
     evaluate,
     fit,
     split,
+    train,
 )
 from skycue.errors import SkycueError
 
@@ -119,6 +120,7 @@ app.command()(fit.fit)
 app.command()(classify.classify)
 app.command()(evaluate.evaluate)
 app.command()(benchmark.benchmark)
+app.add_typer(train.train)
 
 
 def main() -> None:
