@@ -31,8 +31,9 @@ class BankConfig(Config):
 
     top_k: int = Field(default=4, ge=1)
     """Phrases in a caption, each from another group."""
-    template: str = Field(default="an aerial image of {}.", pattern=r"\{\}")
-    """What CLIP reads for a phrase."""
+    template: str = Field(default="{}", pattern=r"\{\}")
+    """What CLIP reads for a phrase. On training images of `mini`, bare phrases in groups of four
+    made captions that told classes apart best; words around them changed little."""
 
 
 class Phrases(NamedTuple):
@@ -73,7 +74,7 @@ class PhraseBank:
         self._batch_size = batch_size
         self._dtype = dtype
         self._phrases = load_phrases()
-        prompts = [self._config.template.format(text) for text in self._phrases.texts]
+        prompts = [self._config.template.replace("{}", text) for text in self._phrases.texts]
         with torch.no_grad():
             self._embeddings = clip.encode_text(clip.tokenize(prompts)).float().cpu()  # [P, D]
         maker = {

@@ -4,20 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from skycue.backbones.captioner import open_text_source
 from skycue.backbones.clip import Clip
 from skycue.backbones.clip_folder import save_clip
 from skycue.backbones.phrase_bank import PhraseBank
-from skycue.cli.app import CommandGroup
-from skycue.cli.caption import caption
+from skycue.cli.app import app
 from skycue.data.captions import read_captions
-
-app = typer.Typer(cls=CommandGroup)
-app.command()(caption)
-app.command("other")(lambda: None)  # with two commands, typer keeps their names
 
 
 @pytest.fixture
