@@ -177,6 +177,8 @@ def _kind(maker: dict[str, Setting]) -> TextKind:
 def _difference(old: dict[str, Setting], new: dict[str, Setting]) -> str:
     """Name the settings that differ, with both values."""
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if "source" in keys:
+        keys = ["source"]  # all others differ with it
     return ", ".join(f"{key} {old.get(key)!r} and now {new.get(key)!r}" for key in keys)
 
 

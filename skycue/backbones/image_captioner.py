@@ -6,7 +6,6 @@ token, so 15 new ones (Kashyap et al., https://arxiv.org/abs/2601.20675; Li et a
 released code squashed and stretched them first, which `preprocessing: released` repeats.
 """
 
-import importlib.metadata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -105,7 +104,6 @@ class ImageCaptioner:
             "model": name,
             "revision": revision_of(name, model.config),
             "dtype": str(dtype).removeprefix("torch."),
-            "transformers": importlib.metadata.version("transformers"),
             **config.model_dump(),
         }
         self._settings = TextSettings(kind="hf", maker=maker)

@@ -163,6 +163,8 @@ def test_going_on_with_other_settings_is_refused(images: list[Path], tmp_path: P
     write_captions(Counting(), images[:2], output)
     with pytest.raises(CaptionError, match="other settings: num_beams 4 and now 1"):
         write_captions(Counting({**MODEL, "num_beams": 1}), images, output)
+    with pytest.raises(CaptionError, match=r"settings: source 'hf' and now 'bank'. Choose"):
+        write_captions(Counting({"source": "bank", "top_k": 4}), images, output)
 
 
 def test_unreadable_images_are_all_named_before_any_work(
