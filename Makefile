@@ -14,7 +14,7 @@ CORE := -m "not slow" -n 2
 ALL := -n 2
 DEMO := demo
 
-.PHONY: help demo test test-all check format lint types docs docs-check bench wheel clean
+.PHONY: help demo test test-all check format lint types docs docs-check picture bench wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -37,12 +37,16 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[dev,train]'
 	@touch $@
 
-demo: $(VENV)/installed  ## learn from drawn tiles, classify held-out and real ones, into demo/
+demo: $(VENV)/installed  ## learn from drawn tiles, classify real ones, compare methods, into demo/
 	$(BIN)/skycue data examples $(DEMO)/tiles --force
-	$(BIN)/skycue split $(DEMO)/tiles/drawn --force
-	$(BIN)/skycue fit $(DEMO)/tiles/drawn -o $(DEMO)/model --shots 8 --force
-	$(BIN)/skycue evaluate $(DEMO)/model $(DEMO)/tiles/drawn -o $(DEMO)/evaluation --force
-	$(BIN)/skycue classify $(DEMO)/model $(DEMO)/tiles/real/*/*.jpg
+	$(BIN)/skycue fit $(DEMO)/tiles/drawn -o $(DEMO)/model --shots 8 --cache $(DEMO)/encodings --force
+	$(BIN)/skycue classify $(DEMO)/model $(DEMO)/tiles/real -o $(DEMO)/real.jsonl --picture $(DEMO)/real.png --force
+	$(BIN)/skycue evaluate $(DEMO)/model $(DEMO)/tiles/drawn -o $(DEMO)/drawn.json --picture $(DEMO)/confusion.png \
+	    --cache $(DEMO)/encodings --force
+	$(BIN)/skycue benchmark few-shot --data drawn=$(DEMO)/tiles/drawn --methods bimors --shots 8 --seeds 1 \
+	    -o $(DEMO)/comparison --force
+	@sed -n '/^### Few-shot/,/^### Expected/{/^### Expected/!p}' $(DEMO)/comparison/report.md
+	@echo "Real tiles with their classes: $(DEMO)/real.png; the report: $(DEMO)/comparison/report.md"
 
 test: $(VENV)/installed-dev  ## the core tests
 	$(PYTEST) $(CORE)
@@ -68,6 +72,9 @@ docs: $(VENV)/installed-dev  ## write the pages that are made from the code
 
 docs-check: $(VENV)/installed-dev
 	$(BIN)/python -m docs.generate --check
+
+picture: $(VENV)/installed  ## draw the picture of the README
+	$(BIN)/python -m docs.picture
 
 bench: $(VENV)/installed-dev  ## measure speed and memory
 	$(BIN)/python -m bench
