@@ -107,7 +107,9 @@ def near_duplicates(
     grey_a, grey_b = near.read_grey(paths_a), near.read_grey(paths_b)
     hashes = near.hash_grey(grey_a), near.hash_grey(grey_b)
     limit = near.MAX_BITS if max_bits is None else max_bits
-    found = [(pair, {"bits": pair.score}) for pair in near.hash_pairs(*hashes, limit)]
+    found: list[tuple[near.NearPair, dict[str, float]]] = [
+        (pair, {"bits": int(pair.score)}) for pair in near.hash_pairs(*hashes, limit)
+    ]
     if backbone is not None:
         embedded_a, embedded_b = _embed((paths_a, paths_b), backbone, device, dtype)
         cosine = near.MIN_COSINE if min_cosine is None else min_cosine
