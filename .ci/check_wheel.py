@@ -13,10 +13,14 @@ NEEDED = (
     "skycue/weights/mini/model.safetensors",
     "skycue/weights/mini/config.json",
     "skycue/weights/mini/tokenizer.json",
-    "skycue/weights/mini/LICENCE",
+)
+LICENCES = (
+    "LICENSE",
+    "NOTICE",
     "skycue/backbones/clip_vocabulary/LICENSE",
-    "skycue/examples/spacenet/LICENSE.md",
     "skycue/examples/neon/LICENSE.md",
+    "skycue/examples/spacenet/LICENSE.md",
+    "skycue/weights/mini/LICENCE",
 )
 
 
@@ -27,7 +31,7 @@ def problems(wheel: Path) -> list[str]:
     package = {str(path) for path in Path("skycue").rglob("*") if is_content(path)}
     configs = {f"skycue/{path}" for path in Path("configs").glob("*.*")}
     information = next(name.split("/")[0] for name in names if ".dist-info/" in name)
-    licences = {f"{information}/licenses/{name}" for name in ("LICENSE", "NOTICE")}
+    licences = {f"{information}/licenses/{name}" for name in LICENCES}
     missing = sorted((package | configs | licences | set(NEEDED)) - names)
     found = [f"{name} is missing" for name in missing]
     strangers = {name.split("/")[0] for name in names} - {"skycue", information}

@@ -46,8 +46,10 @@ def test_the_citation_names_this_version_and_licence() -> None:
     assert citation["license"] == PROJECT["project"]["license"]
 
 
-def test_every_folder_with_work_of_others_is_in_the_notice() -> None:
+def test_every_licence_in_the_package_is_listed_and_its_folder_is_in_the_notice() -> None:
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
-    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "skycue").rglob("LICEN[CS]E*")}
-    assert folders
-    assert [folder for folder in folders if f"{folder.as_posix()}/" not in notice] == []
+    licences = [path.relative_to(ROOT) for path in (ROOT / "skycue").rglob("LICEN[CS]E*")]
+    assert licences
+    for licence in licences:
+        assert licence.as_posix() in PROJECT["project"]["license-files"]
+        assert f"{licence.parent.as_posix()}/" in notice
