@@ -15,7 +15,7 @@ from skycue.backbones.sentence import SentenceEncoder, SentenceSettings
 from skycue.backbones.text_source import TextSettings
 from skycue.data.images import read_image
 from skycue.encoding import EncodingCounts, RandomCrops, SceneEncoder
-from skycue.errors import EncodingError, ImageReadError
+from skycue.errors import EncodingError, ImageReadError, OutOfMemoryError
 from skycue.scenes.base import Need
 from skycue.store import EncodingStore
 
@@ -144,6 +144,17 @@ def test_captions_describe_the_whole_image_under_random_crops(
 def test_a_missing_file_is_named(tiny_clip: Clip, tmp_path: Path) -> None:
     with pytest.raises(ImageReadError, match=r"absent\.png: No such file"):
         SceneEncoder(tiny_clip).encode([tmp_path / "absent.png"], {"embedding"})
+
+
+def test_running_out_of_memory_names_the_setting_to_lower(
+    tiny_clip: Clip, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(pixels: Tensor) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(tiny_clip, "encode_image_tokens", fail)
+    with pytest.raises(OutOfMemoryError, match=r"lower encoding_batch or --batch-size \(now 7\)"):
+        SceneEncoder(tiny_clip, batch_size=7).encode(paths, {"embedding"})
 
 
 def test_captions_without_a_source_are_an_error(tiny_clip: Clip, paths: list[Path]) -> None:
