@@ -2,25 +2,29 @@
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021,
 section 2.4, https://arxiv.org/abs/2103.00020. The tower is causal, so two savings change no value:
-padding behind the longest end-of-text token (EOT) is cut, and what precedes the class name is
-computed once and its keys and values serve every class (`TextTower.encode_prompts`).
+padding behind the end-of-text token (EOT) is never computed, and what precedes the class name is
+computed once and serves every class (`TextTower.encode_prompts`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from skycue.backbones.transformer import Activation, Block, KeyValue
+from skycue.backbones.packing import ROW_TOKENS, Rows, pack
+from skycue.backbones.transformer import Activation, Block, pick
 from skycue.errors import PromptTooLongError
 
 DEFAULT_MAX_BYTES = 1 << 30
 """Activations that encoding may hold at once, where the caller does not say."""
 
-KEPT_PER_TOKEN = 22
-"""Activations of one token in one block, in widths, that the backward pass needs (measured)."""
+KEPT_PER_TOKEN = 10
+"""Activations of one token in one block, in widths, that the backward pass needs: the inputs of
+both norms, queries, keys, values, what they mix to, and the input of the MLP's activation."""
+PASSING_PER_TOKEN = 24
+"""Further activations of one token, in widths, while a block is at work (measured)."""
 
 
 class TextConfig(BaseModel, frozen=True, extra="forbid"):
@@ -82,8 +86,9 @@ class TextTower(nn.Module):
         self._check_length(length)
         x = embeddings[:, :length] + self.positional_embedding[:length]
         for block in self.blocks[:-1]:
-            x, _ = block(x, causal=True)
-        return self._project(self.blocks[-1].read(x, eot_index))
+            x = block(x, causal=True)
+        seen = torch.arange(length, device=x.device) <= eot_index[:, None]  # [C, L]
+        return self._project(self._last_block.read(x, eot_index[:, None], seen[:, None])[:, 0])
 
     def encode_prompts(
         self,
@@ -115,70 +120,64 @@ class TextTower(nn.Module):
             PromptTooLongError: If prefix and suffix together exceed the context length.
         """
         groups, n_prefix = prefix.shape[:2]
-        classes = suffix.shape[1]
         self._check_length(n_prefix + int(eot_index.max()) + 1)
-        shared = self._prefix_keys_values(prefix, deep_prompts)
-        chunks = list(self._chunks(groups, eot_index, max_bytes))
-        recompute = len(chunks) > 1 and torch.is_grad_enabled()
-        rows = []
-        for images, picked in chunks:
-            length = int(eot_index[picked].max()) + 1
-            own = suffix if len(suffix) == 1 else suffix[images]
-            own = own[:, picked, :length].expand(images.stop - images.start, -1, -1, -1)
-            keys_values = [part[images] for pair in shared for part in pair]
-            arguments = (own, eot_index[picked], n_prefix, *keys_values)
-            if recompute:
-                rows.append(checkpoint(self._encode_suffixes, *arguments, use_reentrant=False))
+        budget = self._tokens_within(max_bytes)
+        rows = pack(
+            eot_index + 1,
+            n_prefix=n_prefix,
+            stride=suffix.shape[2],
+            max_tokens=min(ROW_TOKENS, budget - n_prefix),
+        )
+        rows = Rows(*(index.to(prefix.device) for index in rows))
+        n_rows, length = rows.position.shape
+        numbers = torch.arange(groups * n_rows, device=prefix.device)
+        chunks = torch.split(numbers, max(budget // length, 1))
+        inputs = (rows, prefix, suffix, deep_prompts)
+        states: list[Tensor] = []  # [rows of the chunk, A, D] each
+        for chunk in chunks:
+            if len(chunks) > 1 and torch.is_grad_enabled():
+                recomputed = checkpoint(self._encode_rows, chunk, *inputs, use_reentrant=False)
+                states.append(recomputed)
             else:
-                rows.append(self._encode_suffixes(*arguments))
-        return _join_chunks(rows, chunks, groups, classes)
+                states.append(self._encode_rows(chunk, *inputs))
+        by_image = torch.cat(states).view(groups, rows.last.numel(), -1)  # [G, P * A, D]
+        return by_image[:, rows.place]  # [G, C, D]
 
-    def _prefix_keys_values(self, prefix: Tensor, deep: Sequence[Tensor]) -> list[KeyValue]:
-        """Return the keys and values of the prefix in every layer."""
-        x = prefix + self.positional_embedding[: prefix.shape[1]]
-        shared = []
-        for index, block in enumerate(self.blocks):
-            if 0 < index <= len(deep):
-                states = deep[index - 1].expand(len(x), -1, -1).to(x.dtype)  # [G, M, W]
-                x = torch.cat([x[:, :1], states, x[:, 1 + states.shape[1] :]], dim=1)
-            x, keys_values = block(x, causal=True)
-            shared.append(keys_values)
-        return shared
-
-    def _encode_suffixes(
-        self, suffix: Tensor, eot_index: Tensor, n_prefix: int, *keys_values: Tensor
+    def _encode_rows(
+        self, chunk: Tensor, rows: Rows, prefix: Tensor, suffix: Tensor, deep: Sequence[Tensor]
     ) -> Tensor:
-        """Return projected EOT states of one chunk, [g, c, D]; its suffix is [g, c, S, W]."""
-        groups, classes, length = suffix.shape[:3]
-        positions = self.positional_embedding[n_prefix : n_prefix + length]
-        x = (suffix + positions).flatten(0, 1)  # [g * c, S, W]
-        shared = [KeyValue(*pair) for pair in zip(keys_values[::2], keys_values[1::2], strict=True)]
-        for block, prefix in zip(self.blocks[:-1], shared[:-1], strict=True):
-            x = block.extend(x, prefix)
-        read = self.blocks[-1].read(x, eot_index.repeat(groups), shared[-1])
-        return self._project(read).unflatten(0, (groups, classes))
+        """Return projected EOT states, [R, A, D], of R of the images' rows, numbered by `chunk`."""
+        n_rows = len(rows.word)
+        image, row = chunk // n_rows, chunk % n_rows  # [R]
+        from_image = image if len(suffix) > 1 else torch.zeros_like(image)
+        own = suffix.flatten(1, 2)[from_image[:, None], rows.word[row]]  # [R, T, W]
+        x = torch.cat([prefix[image], own], dim=1) + self.positional_embedding[rows.position[row]]
+        seen = rows.seen if n_rows == 1 else rows.seen[row]  # [R or 1, K + T, K + T]
+        for index, block in enumerate(self.blocks[:-1]):
+            x = block(self._with_deep_prompt(x, deep, index, image), seen=seen)
+        x = self._with_deep_prompt(x, deep, len(self.blocks) - 1, image)
+        asking = rows.last[row]  # [R, A]
+        return self._project(self._last_block.read(x, asking, pick(rows.seen[row], asking)))
 
-    def _chunks(
-        self, groups: int, eot_index: Tensor, max_bytes: int
-    ) -> Iterator[tuple[slice, Tensor]]:
-        """Cut groups x classes into pieces within the budget; long names are put together."""
-        order = eot_index.argsort(stable=True)
-        lengths = (eot_index[order] + 1).tolist()
-        kept = self.config.layers if torch.is_grad_enabled() else 1
-        token_bytes = 4 * KEPT_PER_TOKEN * self.config.width * kept
-        if groups * len(lengths) * lengths[-1] * token_bytes <= max_bytes:
-            yield slice(0, groups), torch.arange(len(order), device=order.device)
-            return
-        n_tokens = max(max_bytes // token_bytes, 1)
-        n_images = max(1, min(groups, n_tokens // sum(lengths)))
-        start = 0
-        while start < len(lengths):
-            stop = start + 1
-            while stop < len(lengths) and (stop + 1 - start) * n_images * lengths[stop] <= n_tokens:
-                stop += 1
-            for image in range(0, groups, n_images):
-                yield slice(image, min(image + n_images, groups)), order[start:stop]
-            start = stop
+    @staticmethod
+    def _with_deep_prompt(x: Tensor, deep: Sequence[Tensor], index: int, image: Tensor) -> Tensor:
+        """Return the states that enter block `index`, with its deep prompt if it has one."""
+        if not 0 < index <= len(deep):
+            return x
+        states = deep[index - 1].to(x.dtype)  # [M, W] or [G, M, W]
+        states = states.expand(len(x), -1, -1) if states.dim() == 2 else states[image]
+        return torch.cat([x[:, :1], states, x[:, 1 + states.shape[1] :]], dim=1)
+
+    def _tokens_within(self, max_bytes: int) -> int:
+        """Return how many tokens may be encoded at once."""
+        kept = KEPT_PER_TOKEN * self.config.layers if torch.is_grad_enabled() else 0
+        return max_bytes // (4 * self.config.width * (kept + PASSING_PER_TOKEN))
+
+    @property
+    def _last_block(self) -> Block:
+        block = self.blocks[-1]
+        assert isinstance(block, Block)
+        return block
 
     def _project(self, states: Tensor) -> Tensor:
         projected: Tensor = self.ln_final(states) @ self.projection
@@ -190,18 +189,3 @@ class TextTower(nn.Module):
                 f"a prompt needs {length} tokens; the text encoder holds "
                 f"{self.config.context_length}. Use a shorter class name or fewer context tokens."
             )
-
-
-def _join_chunks(
-    rows: Sequence[Tensor], chunks: Sequence[tuple[slice, Tensor]], groups: int, classes: int
-) -> Tensor:
-    """Put the chunks' [g, c, D] back to [G, C, D] in the order of images and classes."""
-    if len(rows) == 1:
-        return rows[0]
-    flat = torch.cat([row.flatten(0, 1) for row in rows])  # [G * C, D], in the chunks' order
-    device = flat.device
-    where = [
-        (torch.arange(images.start, images.stop, device=device)[:, None] * classes + picked).ravel()
-        for images, picked in chunks
-    ]
-    return flat[torch.cat(where).argsort()].unflatten(0, (groups, classes))

@@ -107,7 +107,7 @@ class ImageTower(nn.Module):
                 prompt = prompts[index].expand(len(x), -1, -1)  # [B, M, V]
                 x = torch.cat([x[:, :n_tokens], prompt.to(x.dtype)], dim=1)
             x = self.ln_pre(x) if index == 0 else x
-            x, _ = block(x)
+            x = block(x)
             if index in layers:
                 maps[index] = x[:, :n_tokens]
         projected = self.ln_post(x[:, 0]) @ self.projection  # [B, D]

@@ -39,9 +39,9 @@ def test_image_prompts_enter_and_are_replaced_layer_by_layer(tiny_clip: Clip) ->
     x = tower.stem((PIXELS - tiny_clip.mean) / tiny_clip.std).flatten(2).transpose(1, 2)
     x = torch.cat([tower.class_embedding.expand(2, 1, -1), x], 1) + tower.positional_embedding
     x = torch.cat([x, prompts[0].expand(2, -1, -1)], 1)
-    x, _ = tower.blocks[0](tower.ln_pre(x))
+    x = tower.blocks[0](tower.ln_pre(x))
     x = torch.cat([x[:, :5], prompts[1].expand(2, -1, -1)], 1)
-    x, _ = tower.blocks[1](x)
+    x = tower.blocks[1](x)
     assert_close(encoding.tokens, x[:, :5])
 
 

@@ -31,7 +31,7 @@ def plain_loop(clip: Clip, prefix: Tensor, suffix: Tensor, eot_index: Tensor) ->
             padding = torch.zeros(length - len(text), text.shape[1])
             x = (torch.cat([text, padding]) + clip.text.positional_embedding)[None]
             for block in clip.text.blocks:
-                x, _ = block(x, causal=True)
+                x = block(x, causal=True)
             eot = prefix.shape[1] + int(eot_index[index])
             rows.append(clip.text.ln_final(x[0, eot]) @ clip.text.projection)
     return torch.stack(rows).unflatten(0, (len(prefix), -1))
@@ -90,10 +90,10 @@ def test_deep_prompts_replace_prefix_states_in_their_layer() -> None:
     deep = torch.randn(2, 32, generator=torch.Generator().manual_seed(5))
     fast = clip.text.encode_prompts(prefix, suffix, eot_index, deep_prompts=[deep])
     text = torch.cat([prefix[1], suffix[0, 1]]) + clip.text.positional_embedding[:11]
-    x, _ = clip.text.blocks[0](text[None], causal=True)
+    x = clip.text.blocks[0](text[None], causal=True)
     x = torch.cat([x[:, :1], deep[None], x[:, 3:]], dim=1)
     for block in clip.text.blocks[1:]:
-        x, _ = block(x, causal=True)
+        x = block(x, causal=True)
     plain = clip.text.ln_final(x[0, 4 + int(eot_index[1])]) @ clip.text.projection
     assert_equal_to_rounding(fast[1, 1], plain)
 

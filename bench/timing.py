@@ -1,0 +1,158 @@
+"""How both sides of a comparison are timed, and what is said of the result.
+
+Both sides have the same inputs, number format and threads. Their outputs are compared before
+anything is timed. Then they run in turns, so that whatever else the machine does meets both, and
+the best of the rounds counts. Each run also measures how fast the machine multiplies matrices.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+TOLERANCE = 1e-4
+"""Largest absolute difference of two outputs, over the largest absolute value."""
+ROUNDS = 3
+"""Turns that each side gets."""
+MATRIX_SIDE = 2048
+"""Side of the square float32 matrices whose product gives the machine's rate."""
+GIGA = 1e9
+
+Clock = Literal["wall", "cpu"]
+"""What is read: time, or processor time of all threads, which other processes do not lengthen."""
+
+
+class Options(NamedTuple):
+    """What the command line of a benchmark says."""
+
+    threads: int = 1
+    rounds: int = ROUNDS
+    clock: Clock = "wall"
+
+
+class Result(BaseModel, frozen=True, extra="forbid"):
+    """One answer, as a line of JSON and as a row of the table."""
+
+    question: str
+    """What was measured, with its sizes."""
+    answer: str
+    """The number with its unit."""
+    target: str
+    """What the number had to be."""
+    met: bool
+    """Whether it is."""
+    detail: str
+    """The times behind a ratio, and the difference of the outputs."""
+    threads: int = 0
+    clock: Clock = "wall"
+    torch: str = ""
+    matmul_gflops: float = 0.0
+    """Rate of this machine in the same run, in 10^9 operations a second."""
+    load: float = 0.0
+    """Average number of running processes in the minute before the end."""
+
+    def row(self) -> str:
+        """Return the answer as a row of a Markdown table."""
+        verdict = "yes" if self.met else "no"
+        conditions = f"{self.threads} | {self.matmul_gflops:.0f} | {self.load:.1f}"
+        return (
+            f"| {self.question} | {self.answer} | {self.target} | {verdict} | {self.detail} "
+            f"| {conditions} |"
+        )
+
+
+class DifferentOutputsError(Exception):
+    """Two ways to compute the same thing disagree: their times mean nothing."""
+
+
+def read_options(description: str | None) -> Options:
+    """Read --threads, --rounds and --clock, and set the threads of PyTorch."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    return Options(given.threads, given.rounds, given.clock)
+
+
+@torch.no_grad()
+def largest_difference(ours: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
+    """Return the largest absolute difference over the largest absolute value, of the worst pair.
+
+    Raises:
+        DifferentOutputsError: If it is above `TOLERANCE`.
+    """
+    worst = 0.0
+    for index, (own, other) in enumerate(zip(ours, reference, strict=True)):
+        difference = float((own - other).abs().max() / other.abs().max())
+        if not difference <= TOLERANCE:
+            raise DifferentOutputsError(f"output {index} differs by {difference:.1e}")
+        worst = max(worst, difference)
+    return worst
+
+
+def best_times(sides: Mapping[str, Callable[[], object]], options: Options) -> dict[str, float]:
+    """Let the sides take turns and return the best time of each, in seconds."""
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    best = dict.fromkeys(sides, float("inf"))
+    for _ in range(options.rounds):
+        for name, side in sides.items():
+            started = clock()
+            side()
+            best[name] = min(best[name], clock() - started)
+    return best
+
+
+def gflops(operations: float, seconds: float) -> float:
+    """Return a rate in 10^9 floating-point operations a second."""
+    return operations / seconds / GIGA
+
+
+def matmul_gflops(options: Options) -> float:
+    """Return the machine's rate of matrix multiplication."""
+    matrix = torch.randn(MATRIX_SIDE, MATRIX_SIDE)
+    times = best_times({"product": lambda: matrix @ matrix}, options)
+    return gflops(2 * MATRIX_SIDE**3, times["product"])
+
+
+def speedup(
+    question: str,
+    sides: Mapping[str, Callable[[], object]],
+    options: Options,
+    *,
+    target: float,
+    difference: float,
+) -> Result:
+    """Time two sides, "reference" and "ours", and say how many times faster ours is."""
+    times = best_times(sides, options)
+    ratio = times["reference"] / times["ours"]
+    return Result(
+        question=question,
+        answer=f"{ratio:.1f}x",
+        target=f"at least {target:g}x",
+        met=ratio >= target,
+        detail=f"{times['reference']:.3g} s to {times['ours']:.3g} s; outputs differ by "
+        f"{difference:.0e}",
+    )
+
+
+def report(results: Sequence[Result], options: Options, rate: float | None = None) -> None:
+    """Print each result with the conditions of the run, a JSON line each."""
+    rate = matmul_gflops(options) if rate is None else rate
+    for result in results:
+        complete = result.model_copy(
+            update={
+                "threads": options.threads,
+                "clock": options.clock,
+                "torch": torch.__version__,
+                "matmul_gflops": round(rate, 1),
+                "load": round(os.getloadavg()[0], 1),
+            }
+        )
+        print(complete.model_dump_json(), flush=True)
