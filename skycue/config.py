@@ -53,12 +53,14 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
 
 def shipped_configs() -> dict[str, Path]:
     """Return the configurations that come with the package, by name."""
+    return {path.stem: path for path in sorted(configs_folder().glob("*.yaml"))}
+
+
+def configs_folder() -> Path:
+    """Return the folder of what comes with the package: configurations, lists of images."""
     package = Path(__file__).parent
-    # In a wheel they lie inside the package, in a checkout beside it.
-    folder = next(
-        path for path in (package / "configs", package.parent / "configs") if path.is_dir()
-    )
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    # In a wheel it lies inside the package, in a checkout beside it.
+    return next(path for path in (package / "configs", package.parent / "configs") if path.is_dir())
 
 
 def _find(path: Path) -> Path:

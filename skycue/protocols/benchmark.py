@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from skycue.backbones.clip import Clip
 from skycue.backbones.pretrained import load_clip
-from skycue.config import Config
+from skycue.config import Config, configs_folder
 from skycue.device import resolve_device, resolve_dtype
 from skycue.encoding import SceneEncoder
 from skycue.errors import ConfigError
@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 ProtocolName: TypeAlias = Literal[
     "base-to-new", "cross-dataset", "domain-shift", "few-shot", "ablation"
 ]
+
+
+NEAR_DUPLICATES = "near_duplicates.json"
+"""Beside the configurations: test images that nearly equal images that `mini` may have seen."""
 
 
 class Protocol(NamedTuple):
@@ -61,8 +65,25 @@ class BenchmarkConfig(Config):
     """List of test images to leave out; not given, the one that comes with the package."""
     cache: Path | None = None
     """Folder of kept encodings; not given, `encodings` in the folder of the run."""
-    batch_size: int = 32
+    fits: Path | None = None
+    """Folder of finished trainings, for runs that train the same; not given, none are kept."""
+    batch_size: int = Field(default=32, ge=1)
     """Images encoded at once."""
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _name_methods(cls, given: object) -> object:
+        """Let a row without `method.name` be the method that the row is called after."""
+        if not isinstance(given, dict):
+            return given
+        named: dict[object, object] = {}
+        for name, settings in given.items():
+            if name in METHODS and isinstance(settings, dict):
+                method = settings.get("method", {})
+                if isinstance(method, dict):
+                    settings = settings | {"method": {"name": name} | method}
+            named[name] = settings
+        return named
 
 
 class Request(NamedTuple):
@@ -103,9 +124,7 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
         SkycueError: Of the kind that fits what is wrong with data, backbone or the run's folder.
     """
     rows = _rows(request.methods, config)
-    excluded: frozenset[str] = frozenset()
-    if config.near_duplicates is not None:
-        excluded = read_near_duplicates(config.near_duplicates)
+    excluded = read_near_duplicates(config.near_duplicates or configs_folder() / NEAR_DUPLICATES)
     data = tuple(
         load_data(name, folder, backbone=request.backbone, excluded=excluded)
         for name, folder in parse_data(request.data).items()
@@ -125,7 +144,7 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
             dtype=dtype,
         )
 
-    pool = EncoderPool(build, data)
+    pool = EncoderPool(build, data, needs=frozenset().union(*(row.needs for row in rows)))
     if request.protocol == "ablation":
         rows = _ablation_rows(rows, clip, pool)
     comparison = Comparison(data, tuple(rows), request.shots, request.seeds)
@@ -136,6 +155,7 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
         pool,
         splits=split_hashes(data),
         fingerprint=clip.fingerprint,
+        fits=config.fits,
         force=request.force,
     )
     return Outcome(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -17,6 +17,7 @@ from skycue.data.few_shot import draw
 from skycue.data.scenes import SceneItem
 from skycue.protocols.scene_data import SceneData
 from skycue.scene_config import SceneConfig
+from skycue.scenes.base import Need
 from skycue.scenes.registry import METHODS
 
 ZERO_SHOT = "zero-shot"
@@ -47,10 +48,15 @@ class Row:
         return method.trains != "nothing"
 
     @property
+    def needs(self) -> frozenset[Need]:
+        """What the method reads of an image."""
+        method, _ = METHODS[self.config.method.name]
+        return method.needs
+
+    @property
     def reads_captions(self) -> bool:
         """Whether the method needs captions."""
-        method, _ = METHODS[self.config.method.name]
-        return "caption" in method.needs
+        return "caption" in self.needs
 
     @property
     def scores_new_classes(self) -> bool:
@@ -116,8 +122,8 @@ class Cell:
         """Name the cell in file names: unique in its run."""
         return cell_key(self.data, self.row.name, self.shots, self.seed)
 
-    def identity(self, fingerprint: str) -> str:
-        """Hash all that the cell's result depends on; equal wherever the datasets lie.
+    def training_identity(self, fingerprint: str) -> str:
+        """Hash all that the training depends on; equal wherever the datasets lie.
 
         Args:
             fingerprint: Of the backbone.
@@ -130,9 +136,18 @@ class Cell:
             "classes": self.class_names,
             "train": _names(self.train),
             "validation": _names(self.validation),
-            "exams": [[exam.name, exam.class_names, _names(exam.items)] for exam in self.exams],
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return _hash(facts)
+
+    def identity(self, fingerprint: str) -> str:
+        """Hash all that the cell's result depends on, its exams included."""
+        exams = [[exam.name, exam.class_names, _names(exam.items)] for exam in self.exams]
+        return _hash({"training": self.training_identity(fingerprint), "exams": exams})
+
+
+def _hash(facts: Mapping[str, object]) -> str:
+    """Return the SHA-256 of facts that JSON can hold."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def cell_key(data: str, row: str, shots: int, seed: int) -> str:

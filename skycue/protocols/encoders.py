@@ -26,9 +26,16 @@ class RememberingEncoder(SceneEncoder):
     Args:
         inner: Says what to encode with.
         towers: Holds what does not depend on captions; encoders of one backbone share it.
+        together: Fields of the image tower that are encoded with any other, so that the tower
+            runs once an image.
     """
 
-    def __init__(self, inner: SceneEncoder, towers: dict[Need, Rows]) -> None:
+    def __init__(
+        self,
+        inner: SceneEncoder,
+        towers: dict[Need, Rows],
+        together: frozenset[Need] = frozenset(),
+    ) -> None:
         super().__init__(
             inner.clip,
             store=inner.store,
@@ -38,6 +45,7 @@ class RememberingEncoder(SceneEncoder):
             dtype=inner.dtype,
         )
         self._towers = towers
+        self._together = together & {"embedding", "tokens"}
         self._captions: Rows = {}
 
     def encode(
@@ -52,7 +60,7 @@ class RememberingEncoder(SceneEncoder):
             return super().encode(paths, needs, crops=crops)
         rows: dict[Need, Rows] = {
             name: self._captions if name == "caption" else self._towers.setdefault(name, {})
-            for name in needs
+            for name in self._together.union(needs)
         }
         missing = list(
             dict.fromkeys(path for path in paths if any(path not in held for held in rows.values()))
@@ -62,7 +70,7 @@ class RememberingEncoder(SceneEncoder):
             for name, held in rows.items():
                 held.update(zip(missing, encoded.require(name), strict=True))
         return ImageInputs(
-            **{name: torch.stack([held[path] for path in paths]) for name, held in rows.items()}
+            **{name: torch.stack([rows[name][path] for path in paths]) for name in needs}
         )
 
 
@@ -131,12 +139,17 @@ class EncoderPool:
     Args:
         build: Builds an encoder for the settings of a row.
         data: The datasets of the run.
+        needs: What any row of the run reads of an image.
     """
 
     def __init__(
-        self, build: Callable[[SceneConfig], SceneEncoder], data: Sequence[SceneData]
+        self,
+        build: Callable[[SceneConfig], SceneEncoder],
+        data: Sequence[SceneData],
+        needs: frozenset[Need],
     ) -> None:
         self._build = build
+        self._needs = needs
         self._data = data
         self._towers: dict[Need, Rows] = {}
         self._encoders: dict[tuple[str, ...], SceneEncoder] = {}
@@ -146,7 +159,9 @@ class EncoderPool:
         config = row.config
         source = (config.captions, str(config.sentence_encoder)) if row.reads_captions else ()
         if source not in self._encoders:
-            self._encoders[source] = RememberingEncoder(self._build(config), self._towers)
+            self._encoders[source] = RememberingEncoder(
+                self._build(config), self._towers, self._needs
+            )
         key = (*source, row.texts)
         if row.texts != "own" and key not in self._encoders:
             caption_of: dict[Path, Path] = {}

@@ -2,7 +2,9 @@
 
 In the folder of a run each finished cell is one JSON file under `cells/`, written atomically. A
 cell under way keeps the state of its training under `state/`, so that a process killed at any
-moment (-9 as well) goes on where it was and ends with the same result.
+moment (-9 as well) goes on where it was and ends with the same result. Runs that are given one
+folder of fits leave finished states there and take up each other's: a few-shot run and a
+cross-dataset run train the same, and do it once.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ def run_cells(
     *,
     splits: dict[str, str],
     fingerprint: str,
+    fits: Path | None = None,
     force: bool = False,
 ) -> Results:
     """Run the cells that are not finished yet, in order, and return the results of all.
@@ -43,6 +46,7 @@ def run_cells(
         pool: Gives each cell its encoder.
         splits: Hash of each dataset's split.
         fingerprint: Of the backbone.
+        fits: Folder of trainings that several runs share; None drops each with its cell.
         force: Run finished cells again where they were made with other settings.
 
     Raises:
@@ -56,9 +60,11 @@ def run_cells(
         for cell in cells:
             if finished[cell.key] is not None:
                 continue
-            result = _run(cell, folder, pool, splits, fingerprint)
+            state = _state_file(fits or folder / "state", cell, fingerprint)
+            result = _run(cell, state, pool, splits, fingerprint)
             write_atomically(_cell_file(folder, cell), result.model_dump_json(indent=1) + "\n")
-            _state_file(folder, cell).unlink(missing_ok=True)
+            if fits is None:
+                state.unlink(missing_ok=True)
             results.append(result)
             advance(1)
             logger.info("%s: %s", cell.key, _headline(result))
@@ -67,7 +73,7 @@ def run_cells(
 
 
 def _run(
-    cell: Cell, folder: Path, pool: EncoderPool, splits: dict[str, str], fingerprint: str
+    cell: Cell, state: Path, pool: EncoderPool, splits: dict[str, str], fingerprint: str
 ) -> CellResult:
     """Train and examine one cell."""
     started = time.perf_counter()
@@ -78,7 +84,7 @@ def _run(
         encoder=pool.encoder_of(cell.row),
         seed=cell.seed,
         validation=cell.validation,
-        state=_state_file(folder, cell),
+        state=state,
     )
     trained = time.perf_counter()
     exams = tuple(_examine(classifier, cell, exam) for exam in cell.exams)
@@ -122,7 +128,6 @@ def _read_finished(cell: Cell, folder: Path, fingerprint: str, *, force: bool) -
             return result
         problem = "was made with other settings, data or backbone"
     if force:
-        _state_file(folder, cell).unlink(missing_ok=True)
         return None
     raise RunError(f"{path} {problem}: write to another folder with -o, or run again with --force.")
 
@@ -132,9 +137,9 @@ def _cell_file(folder: Path, cell: Cell) -> Path:
     return folder / "cells" / f"{cell.key}.json"
 
 
-def _state_file(folder: Path, cell: Cell) -> Path:
+def _state_file(folder: Path, cell: Cell, fingerprint: str) -> Path:
     """Return where the training of a cell keeps its state."""
-    return folder / "state" / f"{cell.key}.safetensors"
+    return folder / f"{cell.training_identity(fingerprint)}.safetensors"
 
 
 def _headline(result: CellResult) -> str:
