@@ -16,14 +16,6 @@ QUICK_GELU_SLOPE = 1.702
 """Slope of the sigmoid that stands for GELU in OpenAI's CLIP."""
 
 
-class QuickGELU(nn.Module):
-    """The sigmoid approximation of GELU that OpenAI's CLIP was trained with."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x * sigmoid(1.702 x), any shape; SiLU is y * sigmoid(y) in one pass."""
-        return F.silu(QUICK_GELU_SLOPE * x) / QUICK_GELU_SLOPE
-
-
 class Attention(nn.Module):
     """Multi-head self-attention; queries, keys and values come from one stacked projection."""
 
@@ -85,13 +77,19 @@ class Mlp(nn.Module):
     def __init__(self, width: int, hidden: int, activation: Activation) -> None:
         super().__init__()
         self.fc = nn.Linear(width, hidden)
-        self.activation = QuickGELU() if activation == "quick_gelu" else nn.GELU()
+        self.activation = activation
         self.proj = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return new states, [..., W]."""
-        hidden: Tensor = self.proj(self.activation(self.fc(x)))
-        return hidden
+        if self.activation == "gelu":
+            states: Tensor = self.proj(F.gelu(self.fc(x)))
+            return states
+        # Quick GELU, x sigmoid(s x) = silu(s x) / s, with both factors in the matrix products.
+        slope, rows = QUICK_GELU_SLOPE, x.flatten(0, -2)
+        scaled = torch.addmm(self.fc.bias, rows, self.fc.weight.T, beta=slope, alpha=slope)
+        out = torch.addmm(self.proj.bias, F.silu(scaled), self.proj.weight.T, alpha=1 / slope)
+        return out.view(x.shape)
 
 
 class Block(nn.Module):
