@@ -35,7 +35,7 @@ def test_auto_takes_the_cpu_where_there_is_nothing_else_and_logs_it(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="skycue"):
         assert resolve_device("auto") == CPU
-    assert caplog.messages == [f"device auto: cpu ({torch.get_num_threads()} threads)"]
+    assert caplog.messages == [f"device auto: {describe_device(CPU)}"]
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -64,8 +64,12 @@ def test_what_is_no_device_is_refused(name: str) -> None:
         resolve_device(name)
 
 
-def test_the_cpu_is_described_by_its_threads() -> None:
-    assert describe_device(CPU) == f"cpu ({torch.get_num_threads()} threads)"
+@pytest.mark.parametrize(("threads", "text"), [(1, "cpu (1 thread)"), (8, "cpu (8 threads)")])
+def test_the_cpu_is_described_by_its_threads(
+    threads: int, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert describe_device(CPU) == text
 
 
 def test_dtypes_by_name() -> None:
