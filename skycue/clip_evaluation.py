@@ -6,6 +6,7 @@ be noted in the card of the model.
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -121,39 +122,72 @@ def measure_retrieval(clip: Clip, root: Path, dataset: str) -> list[Measurement]
     ]  # fmt: skip
 
 
-def measure_zero_shot(clip: Clip, split: SceneSplit, template: str) -> Measurement:
+class EncodedSplit(NamedTuple):
+    """A dataset with the features of all its images.
+
+    Attributes:
+        split: The dataset.
+        features: Unit vectors of the train, validation and test images, [N, D].
+        row_of: Row of each image file.
+    """
+
+    split: SceneSplit
+    features: Tensor
+    row_of: dict[Path, int]
+
+    @classmethod
+    def encode(cls, split: SceneSplit, encode: Encoder) -> "EncodedSplit":
+        """Encode each image of a dataset once."""
+        paths = [item.path for item in (*split.train, *split.val, *split.test)]
+        return cls(split, encode(paths), {path: row for row, path in enumerate(paths)})
+
+    def of(self, items: Sequence[SceneItem]) -> tuple[Tensor, Tensor]:
+        """Return features [n, D] and labels [n] of some of the images."""
+        rows = [self.row_of[item.path] for item in items]
+        return self.features[rows], torch.tensor([item.label for item in items])
+
+    @property
+    def name(self) -> str:
+        """The dataset's folder."""
+        root = self.split.root
+        return root.parent.name if root.name == "images" else root.name
+
+
+def measure_zero_shot(clip: Clip, encoded: EncodedSplit, template: str) -> Measurement:
     """Measure top-1 of zero-shot classification on all images of a dataset."""
-    items = [*split.train, *split.val, *split.test]
+    split = encoded.split
+    embeddings, labels = encoded.of([*split.train, *split.val, *split.test])
     method = ZeroShot(clip, ZeroShotConfig(template=template))
-    inputs = ImageInputs(embedding=clip_encoder(clip)([item.path for item in items]))
     with torch.no_grad():
-        guess = method(inputs.to(clip.device), clean_class_names(split.class_names)).argmax(dim=1)
-    right = guess.cpu() == _labels(items)
+        inputs = ImageInputs(embedding=embeddings.to(clip.device))
+        guess = method(inputs, clean_class_names(split.class_names)).argmax(dim=1).cpu()
     return Measurement(
-        measure="zero-shot top-1", dataset=_name(split), features="clip",
-        value=100 * right.float().mean().item(), images=len(items),
-    )  # fmt: skip
+        measure="zero-shot top-1",
+        dataset=encoded.name,
+        features="clip",
+        value=100 * (guess == labels).float().mean().item(),
+        images=len(labels),
+    )
 
 
 def measure_probe(
-    encode: Encoder, features: str, split: SceneSplit, shots: int, seeds: Sequence[int]
+    encoded: EncodedSplit, features: str, shots: int, seeds: Sequence[int]
 ) -> Measurement:
     """Measure logistic regression on K images a class of the train part, on the test part."""
-    train_features = encode([item.path for item in split.train])
-    row_of = {item.path: row for row, item in enumerate(split.train)}
-    test_features, truth = encode([item.path for item in split.test]), _labels(split.test)
+    test, truth = encoded.of(encoded.split.test)
     scores = []
     for seed in seeds:
-        drawn = draw(split.train, shots, seed)
-        rows = [row_of[item.path] for item in drawn]
-        model = fit_logistic_regression(
-            train_features[rows].double().numpy(), _labels(drawn).numpy()
-        )
-        scores.append(100 * float(model.score(test_features.double().numpy(), truth.numpy())))
+        learned, labels = encoded.of(draw(encoded.split.train, shots, seed))
+        model = fit_logistic_regression(learned.double().numpy(), labels.numpy())
+        scores.append(100 * float(model.score(test.double().numpy(), truth.numpy())))
     return Measurement(
-        measure=f"{shots}-shot linear probe", dataset=_name(split), features=features,
-        value=float(np.mean(scores)), deviation=float(np.std(scores)), images=len(truth),
-    )  # fmt: skip
+        measure=f"{shots}-shot linear probe",
+        dataset=encoded.name,
+        features=features,
+        value=float(np.mean(scores)),
+        deviation=float(np.std(scores)),
+        images=len(truth),
+    )
 
 
 def evaluate_clip(
@@ -173,17 +207,11 @@ def evaluate_clip(
     """
     for dataset in captioned:
         yield from measure_retrieval(clip, root, dataset)
+    encode_imagenet = efficientnet_encoder(clip.device)
     for dataset in classified:
         split = load_split(root / dataset)
-        yield measure_zero_shot(clip, split, template)
-        yield measure_probe(clip_encoder(clip), "clip", split, shots, seeds)
-        encode = efficientnet_encoder(clip.device)
-        yield measure_probe(encode, "efficientnet-lite0", split, shots, seeds)
-
-
-def _labels(items: Sequence[SceneItem]) -> Tensor:
-    return torch.tensor([item.label for item in items])
-
-
-def _name(split: SceneSplit) -> str:
-    return split.root.parent.name if split.root.name == "images" else split.root.name
+        encoded = EncodedSplit.encode(split, clip_encoder(clip))
+        yield measure_zero_shot(clip, encoded, template)
+        yield measure_probe(encoded, "clip", shots, seeds)
+        encoded = EncodedSplit.encode(split, encode_imagenet)
+        yield measure_probe(encoded, "efficientnet-lite0", shots, seeds)

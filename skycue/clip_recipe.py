@@ -49,7 +49,7 @@ class ClipTrainingConfig(Config):
     stored_size: int = Field(default=192, gt=0)
     """Side of the images in memory, in pixels."""
     phrases: Path
-    """List of phrases to distil, one a line."""
+    """List of phrases to distil, one a line; `skycue train clip` looks beside the recipe."""
     templates: tuple[str, ...] = ("{}",)
     """Sentences the phrases are written into; {} stands for a phrase."""
     teacher: str = MINILM

@@ -5,6 +5,7 @@ runs in the one training loop: a run that was killed goes on where it was and en
 weights. A finished stage is one safetensors file, from which the next one starts.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ LOG_FILE = "log.jsonl"
 STATE_FILE = "state.safetensors"
 RECIPE_FILE = "recipe.json"
 STAGES_FOLDER = "stages"
+KEY_LETTERS = 16
+"""Of the hash in the name of a finished stage's file."""
 
 
 def train_clip(
@@ -61,16 +64,17 @@ def train_clip(
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / RECIPE_FILE, config.model_dump_json(indent=1) + "\n")
     trainer = ClipTrainer(config, root, output, seed=seed, device=device, dtype=dtype)
-    run = {name: sha256_of(root / name / CAPTIONS_FILE) for name in config.datasets} | {
-        "recipe": config.model_dump_json(exclude={"stages"})
-    }
+    run = {name: sha256_of(root / name / CAPTIONS_FILE) for name in config.datasets}
+    run["phrases"] = sha256_of(config.phrases)
+    run["recipe"] = config.model_dump_json(exclude={"stages", "phrases"})
     for number, stage in enumerate(config.stages):
-        finished = output / STAGES_FOLDER / f"{number}-{stage.name}.safetensors"
+        run[f"stage {number}"] = stage.model_dump_json()
+        finished = output / STAGES_FOLDER / f"{stage.name}-{_key_of(run, seed)}.safetensors"
         if finished.is_file():
             trainer.load_state(load_file(finished))
             continue
         with _short_attention(device):
-            _run_stage(trainer, stage, output, seed=seed, run=run | {"stage": str(number)})
+            _run_stage(trainer, stage, output, seed=seed, run=run)
         finished.parent.mkdir(exist_ok=True)
         write_atomically(finished, safetensors_bytes(trainer.state()))
         (output / STATE_FILE).unlink(missing_ok=True)
@@ -103,6 +107,12 @@ def _run_stage(
         validate=trainer.validate_retrieval if on_images else None,
         after_epoch=note,
     )
+
+
+def _key_of(run: dict[str, str], seed: int) -> str:
+    """Name what a finished stage depends on: another recipe finds no file and trains anew."""
+    text = json.dumps([seed, run], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LETTERS]
 
 
 @contextmanager

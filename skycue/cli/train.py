@@ -36,6 +36,7 @@ def clip(
     from skycue.files import refuse_overwrite
 
     recipe = load_config(ClipTrainingConfig, config, settings or ())
+    recipe = recipe.model_copy(update={"phrases": config.parent / recipe.phrases})
     refuse_overwrite(output / "config.json", force=force)
     with explain_out_of_memory("stages.train.batch_size"):
         where = resolve_device(device)

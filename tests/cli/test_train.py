@@ -1,0 +1,33 @@
+"""`skycue train`: mistakes are told in one line, before anything is computed."""
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from skycue.cli.app import app
+
+RECIPE = Path(__file__).parents[2] / "configs" / "mini_clip.yaml"
+
+
+def refusal(output: Path, root: Path, *more: str) -> str:
+    """Run `train clip`, which must fail, and return what it says."""
+    arguments = ["train", "clip", str(RECIPE), "-o", str(output), "--data-root", str(root)]
+    result = CliRunner().invoke(app, [*arguments, "--device", "cpu", *more])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_a_recipe_with_an_unknown_key_is_refused_with_the_right_one(tmp_path: Path) -> None:
+    assert "did you mean 'teacher'" in refusal(tmp_path, tmp_path, "--set", "teachr=none")
+
+
+def test_a_finished_backbone_is_not_replaced_without_force(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert f"{tmp_path / 'config.json'} exists" in refusal(tmp_path, tmp_path)
+
+
+def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "rsicd" / "captions.jsonl"
+    assert f"no captions file {missing}" in refusal(tmp_path / "out", tmp_path)
