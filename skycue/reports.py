@@ -19,7 +19,7 @@ from skycue.protocols.benchmark import Outcome
 from skycue.protocols.cells import file_name
 from skycue.protocols.environment import Environment
 from skycue.protocols.results import Results
-from skycue.protocols.tables import Table
+from skycue.protocols.tables import Field, Table, shots_text
 from skycue.scene_config import SceneConfig
 
 SEEN_MARK = "classes seen in pre-training"
@@ -115,19 +115,22 @@ def write_report(folder: Path, card: RunCard, tables: Sequence[Table], results: 
 
 
 def calibration_table(results: Results, shots: int) -> Table:
-    """Build the table of expected calibration errors: a row for each exam, a column a method."""
+    """Build the table of expected calibration errors; the longer of exams and methods goes down."""
     places, rows = _places_and_rows(results)
+    titles = [f"{data}, {exam}" for data, exam in places]
+    errors: list[list[Field]] = [
+        [results.calibration_error(row, data, exam, shots=shots) for row in rows]
+        for data, exam in places
+    ]
+    corner, down, across = "trained on, asked about", titles, rows
+    if len(rows) > len(places):
+        corner, down, across = "method", rows, titles
+        errors = [list(column) for column in zip(*errors, strict=True)]
     return Table(
         name=f"calibration_{shots}-shots",
-        title=f"Expected calibration error, {shots} shots (15 bins; 0 is best)",
-        columns=("trained on, asked about", *rows),
-        rows=tuple(
-            (
-                f"{data}, {exam}",
-                *(results.calibration_error(row, data, exam, shots=shots) for row in rows),
-            )
-            for data, exam in places
-        ),
+        title=f"Expected calibration error, {shots_text(shots)} (15 bins; 0 is best)",
+        columns=(corner, *across),
+        rows=tuple((name, *fields) for name, fields in zip(down, errors, strict=True)),
     )
 
 
@@ -140,7 +143,7 @@ def per_class_table(results: Results, shots: int) -> Table:
                 seen[cell.data, exam.name, name, cell.row] = None
     return Table(
         name=f"per-class_{shots}-shots",
-        title=f"Accuracy on each class, {shots} shots",
+        title=f"Accuracy on each class, {shots_text(shots)}",
         columns=("trained on", "asked about", "class", "method", "accuracy"),
         rows=tuple(
             (

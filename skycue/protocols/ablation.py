@@ -17,7 +17,7 @@ from skycue.protocols.base_to_new import base_new_measures, half_cells, rows_wit
 from skycue.protocols.cells import ORACLE, Cell, Comparison, Row, Texts
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
-from skycue.protocols.tables import Field, Table
+from skycue.protocols.tables import Field, Table, shots_text
 from skycue.scene_config import SceneConfig
 from skycue.scenes.bimors import BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOpConfig
@@ -119,11 +119,12 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
 def _table(comparison: Comparison, data: SceneData, results: Results) -> Table:
     """Build the table of one dataset."""
     asked = comparison.shots[0]
+    setting = f"base to new on {data.name}, {shots_text(asked)}"
     rows = [(row.name, row.name, asked) for row in rows_with_reference(comparison, data)]
-    rows += [(f"{REFERENCE}, {k} shots", REFERENCE, k) for k in SHOTS if k != asked]
+    rows += [(f"{REFERENCE}, {shots_text(k)}", REFERENCE, k) for k in SHOTS if k != asked]
     return Table(
         name=f"ablation_{data.name}",
-        title=f"Ablation of BiMoRS, base to new on {data.name}, {asked} shots: top-1 accuracy, %",
+        title=f"Ablation of BiMoRS, {setting}: top-1 accuracy, %",
         columns=("variant", "learned numbers", "base", "new", "H", "H minus bimors"),
         rows=tuple(
             (title, *_fields(results, row, data.name, shots, asked)) for title, row, shots in rows

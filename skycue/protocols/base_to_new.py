@@ -26,7 +26,7 @@ from skycue.protocols.cells import (
 )
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
-from skycue.protocols.tables import Field, Measure, Table
+from skycue.protocols.tables import Field, Measure, Table, shots_text
 
 NAME = "base-to-new"
 BASE, NEW = "base", "new"
@@ -104,7 +104,7 @@ def _table(comparison: Comparison, data: SceneData, shots: int, results: Results
     mark = f" ({SEEN})" if data.is_seen else ""
     return Table(
         name=f"base-to-new_{data.name}_{shots}-shots",
-        title=f"Base to new on {data.name}{mark}, {shots} shots: top-1 accuracy, %",
+        title=f"Base to new on {data.name}{mark}, {shots_text(shots)}: top-1 accuracy, %",
         columns=("method", f"base ({len(base)} classes)", f"new ({len(new)} classes)", "H"),
         rows=tuple(
             (row.name, *base_new_measures(results, row.name, data.name, shots))
@@ -128,7 +128,7 @@ def _mean_table(comparison: Comparison, shots: int, results: Results) -> Table:
     names = ", ".join(data.name for data in comparison.data)
     return Table(
         name=f"base-to-new_mean_{shots}-shots",
-        title=f"Base to new, mean over {names}, {shots} shots: top-1 accuracy, %",
+        title=f"Base to new, mean over {names}, {shots_text(shots)}: top-1 accuracy, %",
         columns=("method", "base", "new", "H"),
         rows=tuple(rows),
         notes=("Means over datasets are taken for each seed; H is the mean of the datasets' H.",),

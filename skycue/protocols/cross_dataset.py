@@ -10,7 +10,7 @@ from __future__ import annotations
 from skycue.protocols.cells import Cell, Comparison, Exam, Row, draw_cells
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
-from skycue.protocols.tables import Measure, Table
+from skycue.protocols.tables import Measure, Table, shots_text
 
 NAME = "cross-dataset"
 
@@ -62,7 +62,7 @@ def _table(comparison: Comparison, source: SceneData, shots: int, results: Resul
 
     return Table(
         name=f"cross-dataset_{source.name}_{shots}-shots",
-        title=f"Cross-dataset from {source.name}, {shots} shots: top-1 accuracy, %",
+        title=f"Cross-dataset from {source.name}, {shots_text(shots)}: top-1 accuracy, %",
         columns=(
             "method",
             f"{source.name} (source)",

@@ -24,7 +24,7 @@ from skycue.data.scenes import SceneItem, relabel
 from skycue.protocols.cells import Cell, Comparison, Exam, draw_cells
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
-from skycue.protocols.tables import Field, Measure, Table
+from skycue.protocols.tables import Field, Measure, Table, shots_text
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
     return [
         Table(
             name=f"{NAME}_{kind}_{shots}-shots",
-            title=f"Domain shift, {subject}, {shots} shots: top-1 accuracy on the target, %",
+            title=f"Domain shift, {subject}, {shots_text(shots)}: top-1 accuracy on the target, %",
             columns=("source to target", *(row.name for row in comparison.rows)),
             rows=_lines(places, comparison, shots, results),
             notes=_notes(places),

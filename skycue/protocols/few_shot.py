@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from skycue.protocols.cells import Cell, Comparison, Exam, draw_cells
 from skycue.protocols.results import Results
-from skycue.protocols.tables import Table
+from skycue.protocols.tables import Table, shots_text
 
 NAME = "few-shot"
 TEST = "test"
@@ -40,7 +40,7 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
             title=f"Few-shot on {data.name}: top-1 accuracy on {len(data.test)} test images, %",
             columns=(
                 "method",
-                *(f"{shots} shot{'s' if shots > 1 else ''}" for shots in comparison.shots),
+                *map(shots_text, comparison.shots),
             ),
             rows=tuple(
                 (

@@ -108,6 +108,11 @@ class Table:
         return buffer.getvalue()
 
 
+def shots_text(shots: int) -> str:
+    """Return "1 shot" or "16 shots"."""
+    return "1 shot" if shots == 1 else f"{shots} shots"
+
+
 def _markdown_row(fields: Iterable[str]) -> list[str]:
     """Return one line of a Markdown table; a bar inside a field would end it."""
     return ["| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |"]
