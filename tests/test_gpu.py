@@ -9,11 +9,22 @@ from torch.testing import assert_close
 from skycue.backbones.clip import Clip
 from skycue.scenes.base import ImageInputs
 from skycue.scenes.bimors import BiMoRSConfig
+from skycue.scenes.cocoop import CoCoOpConfig
+from skycue.scenes.coop import CoOpConfig
+from skycue.scenes.linear_probe import LinearProbeConfig
 from skycue.scenes.registry import METHODS, MethodConfig, build_method
+from skycue.scenes.zero_shot import ZeroShotConfig
 from tests.conftest import build_tiny_clip
 
 pytestmark = pytest.mark.gpu
 CLASSES = ["harbor", "storage tank", "forest"]
+CONFIGS: dict[str, MethodConfig] = {
+    "zero-shot": ZeroShotConfig(),
+    "linear-probe": LinearProbeConfig(),
+    "coop": CoOpConfig(),
+    "cocoop": CoCoOpConfig(init="released"),
+    "bimors": BiMoRSConfig(caption_width=5, init="released"),
+}
 LABELS = torch.arange(6) % 3
 CUDA_TOLERANCE = 1e-3
 """Relative and absolute; matrix products round differently on the two devices."""
@@ -48,11 +59,13 @@ def test_half_precision_stays_near_float32(dtype: torch.dtype) -> None:
     assert torch.cosine_similarity(half, full).min() > 0.99
 
 
-@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_compared() -> None:
+    assert CONFIGS.keys() == METHODS.keys()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_logits_and_gradients_of_a_method_agree(name: str) -> None:
-    config: MethodConfig = METHODS[name][1]()
-    if isinstance(config, BiMoRSConfig):
-        config = config.model_copy(update={"caption_width": 5, "init": "released"})
+    config = CONFIGS[name]
     torch.manual_seed(3)
     cpu = build_method(build_tiny_clip(), config)
     if cpu.trains == "solver":

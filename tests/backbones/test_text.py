@@ -34,7 +34,7 @@ def plain_loop(clip: Clip, prefix: Tensor, suffix: Tensor, eot_index: Tensor) ->
                 x = block(x, causal=True)
             eot = prefix.shape[1] + int(eot_index[index])
             rows.append(clip.text.ln_final(x[0, eot]) @ clip.text.projection)
-    return torch.stack(rows).unflatten(0, (len(prefix), -1))
+    return torch.stack(rows).view(len(prefix), suffix.shape[1], -1)
 
 
 def random_prompts(

@@ -52,7 +52,7 @@ def learn(method: PromptMethod, inputs: ImageInputs, *, steps: int) -> Iterator[
 
 def test_the_registry_names_each_method_as_its_configuration_does() -> None:
     for name, (_, config) in METHODS.items():
-        assert config().name == name
+        assert config().model_dump()["name"] == name
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=NAMES)
