@@ -6,6 +6,7 @@ Each script runs in a process of its own, one after the other.
 """
 
 import argparse
+import os
 import platform
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def page(results: list[Result], options: Options) -> str:
         date=datetime.now(UTC).date().isoformat(),
         torch=torch.__version__,
         machine=_processor(),
-        cores=torch.get_num_threads(),
+        cores=os.cpu_count(),
         threads=options.threads,
         clock=CLOCKS[options.clock],
     )

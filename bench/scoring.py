@@ -18,6 +18,7 @@ from bench.networks import (
     random_inputs,
 )
 from bench.reference import bimors_logits
+from bench.tiles import TILE_SIDE
 from bench.timing import Options, Result, largest_difference, read_options, report, speedup
 from skycue.backbones.clip import Clip
 from skycue.backbones.preprocess import preprocess
@@ -27,8 +28,6 @@ KEPT_TARGET = 10.0
 PIXELS_TARGETS: dict[Size, float] = {"ViT-B/16": 4.5, "ViT-B/32": 7.0}
 N_KEPT = 4
 N_TILES = 24
-TILE_SIDE = 256
-"""Pixels along a side of a tile before it is resized."""
 
 
 def measure_kept(options: Options, *, size: Size = "ViT-B/16", n_images: int = N_KEPT) -> Result:
