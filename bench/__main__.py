@@ -38,7 +38,7 @@ and gradients are compared first (largest difference at most 1e-4 of the largest
 in turns and the best of {rounds} counts. The reference is the straightforward way, written in
 [`bench/reference.py`](../bench/reference.py). Weights are random: they change no time.
 
-Measured {date}, PyTorch {torch}, {machine}, {cores} cores, {threads} thread(s), {clock}.
+Measured {date}, PyTorch {torch}, {machine}, {cores} cores, threads used: {threads}, {clock}.
 The matrix rate (GFLOP/s, float32) is that of the same run; load is the machine's average number of
 running processes in that minute: above {cores}, others took part of the machine.
 
@@ -47,7 +47,7 @@ running processes in that minute: above {cores}, others took part of the machine
 """
 CLOCKS: dict[Clock, str] = {
     "wall": "by the wall clock",
-    "cpu": "by processor time, which others on the machine do not lengthen (whole commands: by "
+    "cpu": "by\nprocessor time, in which waiting for other processes does not count (whole commands: by "
     "the wall clock)",
 }
 

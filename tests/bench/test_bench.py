@@ -1,7 +1,5 @@
 """Each benchmark compares what it should, at tiny size; nothing here is about time."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -60,10 +58,10 @@ def test_every_comparison_agrees_at_tiny_size() -> None:
     results = [
         *text_encoding.measure(ONCE, size="tiny", n_images=2, n_classes=4),
         *bimors_step.measure(ONCE, size="tiny", n_classes=5),
-        scoring.measure_kept(ONCE, size="tiny", n_images=2),
+        *scoring.measure_kept(ONCE, size="tiny", n_images=2),
         scoring.measure_pixels(ONCE, size="tiny", n_tiles=3),
     ]
-    assert len(results) == 5
+    assert len(results) == 6
     assert all("outputs differ by" in result.detail for result in results)
 
 
@@ -100,8 +98,11 @@ def test_help_is_asked_of_this_installation() -> None:
     assert result.answer.endswith(" s")
 
 
-def test_the_page_has_a_row_for_each_result(tmp_path: Path) -> None:
+def test_the_page_has_a_row_for_each_result() -> None:
     result = Result(question="q", answer="12x", target="at least 10x", met=True, detail="d", load=2)
     again = Result.model_validate_json(result.model_dump_json())
-    last = page([again, again], ONCE).splitlines()[-2:]
-    assert last == ["| q | 12x | at least 10x | yes | d | 0 | 0 | 2.0 |"] * 2
+    unasked = result.model_copy(update={"target": "none"})
+    assert page([again, unasked], ONCE).splitlines()[-2:] == [
+        "| q | 12x | at least 10x | yes | d | 0 | 0 | 2.0 |",
+        "| q | 12x | none |  | d | 0 | 0 | 2.0 |",
+    ]
