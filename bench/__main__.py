@@ -47,8 +47,8 @@ running processes in that minute: above {cores}, others took part of the machine
 """
 CLOCKS: dict[Clock, str] = {
     "wall": "by the wall clock",
-    "cpu": "by\nprocessor time, in which waiting for other processes does not count (whole commands: by "
-    "the wall clock)",
+    "cpu": "by\nprocessor time, without waiting for other processes (whole commands: "
+    "by the\nwall clock)",
 }
 
 
