@@ -117,7 +117,7 @@ def _key_of(run: dict[str, str], seed: int) -> str:
 
 @contextmanager
 def _short_attention(device: torch.device) -> Iterator[None]:
-    """On a CPU compute attention as plain matrix products: for 40 tokens it is twice as fast."""
+    """On a CPU compute attention as plain matrix products, faster for few tokens."""
     if device.type != "cpu":
         yield
         return
