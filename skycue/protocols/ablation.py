@@ -129,12 +129,20 @@ def _table(comparison: Comparison, data: SceneData, results: Results) -> Table:
         rows=tuple(
             (title, *_fields(results, row, data.name, shots, asked)) for title, row, shots in rows
         ),
-        notes=(
-            "Differences are taken seed by seed, against bimors with the same draw of images.",
-            f"{ORACLE}: people described the very images and mostly name the class; a bound, not a "
-            "result.",
-        ),
+        notes=_notes(data),
     )
+
+
+def _notes(data: SceneData) -> tuple[str, ...]:
+    """Say how to read the last column, and what the oracle is where there is one."""
+    notes = ("Differences are taken seed by seed, against bimors with the same draw of images.",)
+    if data.human_captions is None:
+        return notes
+    oracle = (
+        f"{ORACLE}: people described the very images and mostly name the class; a bound, not a "
+        "result."
+    )
+    return (*notes, oracle)
 
 
 def _fields(results: Results, row: str, data: str, shots: int, asked: int) -> tuple[Field, ...]:
