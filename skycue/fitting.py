@@ -18,7 +18,7 @@ from skycue.errors import DeviceError
 from skycue.scene_config import SceneConfig
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.bimors import BiMoRSConfig
-from skycue.scenes.registry import METHODS, build_method
+from skycue.scenes.registry import build_method, needs_of
 from skycue.store import EncodingStore
 from skycue.training import Batch, train
 from skycue.training_state import EpochRecord
@@ -59,8 +59,7 @@ def open_encoder(
         root: The dataset's folder, for captions files that lie apart from it.
     """
     captions = sentence = None
-    method, _ = METHODS[config.method.name]
-    if "caption" in method.needs:
+    if "caption" in needs_of(config.method):
         captions = open_text_source(
             config.captions, clip, device=clip.device, dtype=dtype, root=root
         )

@@ -18,7 +18,7 @@ from skycue.data.scenes import SceneItem
 from skycue.protocols.scene_data import SceneData
 from skycue.scene_config import SceneConfig
 from skycue.scenes.base import Need
-from skycue.scenes.registry import METHODS
+from skycue.scenes.registry import METHODS, needs_of
 
 ZERO_SHOT = "zero-shot"
 LINEAR_PROBE = "linear-probe"
@@ -50,8 +50,7 @@ class Row:
     @property
     def needs(self) -> frozenset[Need]:
         """What the method reads of an image."""
-        method, _ = METHODS[self.config.method.name]
-        return method.needs
+        return needs_of(self.config.method)
 
     @property
     def reads_captions(self) -> bool:

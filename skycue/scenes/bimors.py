@@ -45,6 +45,12 @@ class BiMoRSConfig(ContextConfig):
     init: Literal["zero", "released"] = "zero"
     """Start of the attention's output projection: zero, or PyTorch's default as released."""
 
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Fields of `ImageInputs` that are read: not what is switched off."""
+        conditions: dict[Need, bool] = {"tokens": self.use_visual, "caption": self.use_caption}
+        return frozenset({"embedding", *(field for field, used in conditions.items() if used)})
+
     @model_validator(mode="after")
     def _has_a_condition(self) -> Self:
         if not (self.use_caption or self.use_visual):
@@ -62,8 +68,7 @@ class BiMoRS(PromptMethod):
         width = clip.config.text.width
         if width % config.heads:
             raise ConfigError(f"heads {config.heads} must divide the text width {width}.")
-        unused = {"tokens": config.use_visual, "caption": config.use_caption}
-        self.needs = self.needs - {field for field, used in unused.items() if not used}
+        self.needs = config.needs
         self.config = config
         self.context = nn.Parameter(initial_context(clip, config))  # [M, W]
         if config.use_visual:

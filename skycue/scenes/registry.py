@@ -6,7 +6,7 @@ from pydantic import Field
 
 from skycue.backbones.clip import Clip
 from skycue.config import Config
-from skycue.scenes.base import PromptMethod
+from skycue.scenes.base import Need, PromptMethod
 from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
 from skycue.scenes.coop import CoOp, CoOpConfig
@@ -27,6 +27,14 @@ MethodConfig = Annotated[
     Field(discriminator="name"),
 ]
 """The configuration of any method, told apart by its `name`."""
+
+
+def needs_of(config: MethodConfig) -> frozenset[Need]:
+    """Return the fields of `ImageInputs` that a method reads under its configuration."""
+    if isinstance(config, BiMoRSConfig):
+        return config.needs
+    method, _ = METHODS[config.name]
+    return method.needs
 
 
 def build_method(clip: Clip, config: MethodConfig) -> PromptMethod:

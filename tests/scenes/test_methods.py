@@ -14,7 +14,7 @@ from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
 from skycue.scenes.coop import CoOp, CoOpConfig
-from skycue.scenes.registry import METHODS, MethodConfig, build_method
+from skycue.scenes.registry import METHODS, MethodConfig, build_method, needs_of
 from skycue.scenes.zero_shot import ZeroShot, ZeroShotConfig
 from tests.conftest import build_tiny_clip
 
@@ -246,3 +246,8 @@ def test_the_logits_are_cosines_over_the_temperature(tiny_clip: Clip) -> None:
     text = tiny_clip.encode_text(tiny_clip.tokenize(["forest"]))[0]
     cosine = float(inputs.require("embedding")[0] @ text)
     assert_close(zero_shot(inputs, ["forest"]).item(), cosine / 0.07, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=NAMES)
+def test_a_configuration_knows_what_its_method_needs(config: MethodConfig, tiny_clip: Clip) -> None:
+    assert needs_of(config) == build_method(tiny_clip, config).needs
