@@ -4,7 +4,8 @@ Nothing is chosen here: the sets are measured as they are, and every look at an 
 be noted in the card of the model.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,9 +101,19 @@ def _batches(paths: Sequence[Path], size: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def measure_retrieval(clip: Clip, root: Path, dataset: str) -> list[Measurement]:
-    """Measure recall both ways on the test images of a captioned dataset and all their captions."""
-    pairs = read_pairs(root, [dataset], "test")
+def measure_retrieval(
+    clip: Clip, root: Path, dataset: str, excluded: Collection[str] = ()
+) -> list[Measurement]:
+    """Measure recall both ways on the test images of a captioned dataset and all their captions.
+
+    Args:
+        clip: What to measure.
+        root: Folder of the datasets.
+        dataset: Folder in `root`.
+        excluded: Test images to leave out, as `dataset/path`; those of other datasets too.
+    """
+    own = [name for name in excluded if name.startswith(f"{dataset}/")]
+    pairs = read_pairs(root, [dataset], "test", own)
     images = clip_encoder(clip)([pair.path for pair in pairs])  # [N, D]
     texts = [caption for pair in pairs for caption in pair.captions]
     owner = np.repeat(np.arange(len(pairs)), [len(pair.captions) for pair in pairs])
@@ -199,19 +210,39 @@ def evaluate_clip(
     template: str,
     shots: int,
     seeds: Sequence[int],
+    excluded: Collection[str] = (),
 ) -> Iterator[Measurement]:
     """Measure retrieval on the captioned sets, then zero-shot and probes on the classified ones.
+
+    Args:
+        clip: What to measure.
+        root: Folder of the datasets.
+        captioned: Datasets for retrieval.
+        classified: Datasets for zero-shot and probes.
+        template: Of zero-shot prompts.
+        shots: Images of each class that a probe learns from.
+        seeds: Of the probes' draws.
+        excluded: Images to leave out, as `dataset/path`.
 
     Raises:
         SkycueError: If a dataset is missing, or ImageNet's weights are.
     """
     for dataset in captioned:
-        yield from measure_retrieval(clip, root, dataset)
+        yield from measure_retrieval(clip, root, dataset, excluded)
     encode_imagenet = efficientnet_encoder(clip.device)
     for dataset in classified:
-        split = load_split(root / dataset)
+        split = without(load_split(root / dataset), root, excluded)
         encoded = EncodedSplit.encode(split, clip_encoder(clip))
         yield measure_zero_shot(clip, encoded, template)
         yield measure_probe(encoded, "clip", shots, seeds)
         encoded = EncodedSplit.encode(split, encode_imagenet)
         yield measure_probe(encoded, "efficientnet-lite0", shots, seeds)
+
+
+def without(split: SceneSplit, root: Path, excluded: Collection[str]) -> SceneSplit:
+    """Leave images out of all parts of a split."""
+
+    def kept(items: Sequence[SceneItem]) -> tuple[SceneItem, ...]:
+        return tuple(i for i in items if i.path.relative_to(root).as_posix() not in excluded)
+
+    return replace(split, train=kept(split.train), val=kept(split.val), test=kept(split.test))

@@ -16,6 +16,7 @@ from skycue.clip_evaluation import (
     clip_encoder,
     measure_probe,
     measure_zero_shot,
+    without,
 )
 from skycue.data.class_names import clean_class_names
 from skycue.data.images import read_image
@@ -64,3 +65,11 @@ def test_zero_shot_counts_images_whose_nearest_class_is_theirs(
             nearest = (tiny_clip.encode_image(pixels[None]) @ texts.T).argmax().item()
         right += nearest == item.label
     assert_close(measured.value, 100 * right / measured.images)
+
+
+def test_excluded_images_are_neither_learned_from_nor_measured(scene_folder: Path) -> None:
+    split = load_split(scene_folder)
+    left_out = split.test[0].path.relative_to(scene_folder.parent).as_posix()
+    kept = without(split, scene_folder.parent, [left_out])
+    assert kept.test == split.test[1:]
+    assert (kept.train, kept.val) == (split.train, split.val)

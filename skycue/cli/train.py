@@ -55,6 +55,10 @@ def evaluate(
     template: Annotated[str, typer.Option(help="Of zero-shot prompts.")] = "remote-sensing",
     shots: Annotated[int, typer.Option(help="Images a class for the probe.")] = 16,
     seeds: Annotated[str, typer.Option(help="Of the probe's draws.")] = "1,2,3",
+    leave_out: Annotated[
+        Path | None,
+        typer.Option(help="List of near-duplicates whose evaluation images are not measured."),
+    ] = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
 ) -> None:
@@ -62,6 +66,7 @@ def evaluate(
     from skycue.backbones.pretrained import load_clip
     from skycue.clip_evaluation import evaluate_clip
     from skycue.device import autocast, resolve_device, resolve_dtype
+    from skycue.protocols.scene_data import read_near_duplicates
 
     where = resolve_device(device)
     measurements = evaluate_clip(
@@ -72,6 +77,7 @@ def evaluate(
         template=template,
         shots=shots,
         seeds=[int(seed) for seed in _list(seeds)],
+        excluded=read_near_duplicates(leave_out) if leave_out else (),
     )
     with autocast(where, resolve_dtype(dtype, where)):
         for measurement in measurements:
