@@ -22,6 +22,7 @@ SHOWN_PICTURES = re.compile(r"accuracy-against-shots_.*\.png")
 def section(folder: Path) -> str:
     """Return the part of the page for one run: its report, pictures moved beside the page."""
     report = (folder / "report.md").read_text(encoding="utf-8")
+    report = report.replace(str(folder.parent), "RUNS")
     report = re.sub(r"^(#+) ", r"#\1 ", report, flags=re.MULTILINE)
     lines = [line for line in report.splitlines() if not line.startswith("![")]
     for picture in sorted((folder / "pictures").iterdir()):

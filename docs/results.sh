@@ -20,8 +20,8 @@ run() { # PROTOCOL SHOTS DATA...: options are the same for all, and encodings an
 }
 
 {
-    run cross-dataset 16 $rsicd $ucm $resisc12 $rsscn7
-    run few-shot 1,4,16 $rsicd $ucm $resisc12 $rsscn7
+    run cross-dataset 16 $resisc12 $rsscn7 $ucm $rsicd
+    run few-shot 1,4,16 $resisc12 $rsscn7 $ucm $rsicd
 } &
 one=$!
 {
