@@ -34,13 +34,15 @@ HEADER = """# Speed and memory
 Made by `make bench` (`python -m bench`), which runs every script of `bench/`; each of them runs
 alone too, such as `python -m bench.text_encoding`. A script says in its first lines what it
 compares. Both sides of a ratio have the same inputs, float32 and the same threads; their outputs
-and gradients are compared first (largest difference at most 1e-4 of the largest value); they run
-in turns and the best of {rounds} counts. The reference is the straightforward way, written in
-[`bench/reference.py`](../bench/reference.py). Weights are random: they change no time.
+and gradients are compared first (largest difference at most 1e-4 of the largest value); then they
+run in turns and the best of a few rounds counts. The reference is the straightforward way, written
+in [`bench/reference.py`](../bench/reference.py). Weights are random, which changes no time, except
+where `mini` is named.
 
 Measured {date}, PyTorch {torch}, {machine}, {cores} cores, threads used: {threads}, {clock}.
 The matrix rate (GFLOP/s, float32) is that of the same run; load is the machine's average number of
-running processes in that minute: above {cores}, others took part of the machine.
+running processes in that minute: above {cores}, others took part of the machine, and commands timed
+by the wall clock would be quicker on a quiet one.
 
 | question | answer | target | met | how | threads | matrix rate | load |
 | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -65,7 +67,6 @@ def ask(script: str, options: Options) -> list[Result]:
 def page(results: list[Result], options: Options) -> str:
     """Return the page with the table."""
     header = HEADER.format(
-        rounds=options.rounds,
         date=datetime.now(UTC).date().isoformat(),
         torch=torch.__version__,
         machine=_processor(),

@@ -139,8 +139,8 @@ def speedup(
         answer=f"{ratio:.1f}x",
         target=NO_TARGET if target is None else f"at least {target:g}x",
         met=target is None or ratio >= target,
-        detail=f"{times['reference']:.3g} s to {times['ours']:.3g} s; outputs differ by "
-        f"{difference:.0e}",
+        detail=f"{times['reference']:.3g} s to {times['ours']:.3g} s, best of {options.rounds}; "
+        f"outputs differ by {difference:.0e}",
     )
 
 
