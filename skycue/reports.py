@@ -15,14 +15,13 @@ from pydantic import BaseModel
 
 from skycue.drawing import ShotPoint, draw_accuracy_against_shots, draw_confusion
 from skycue.files import write_atomically
+from skycue.protocols.base_to_new import SEEN
 from skycue.protocols.benchmark import Outcome
 from skycue.protocols.cells import file_name
 from skycue.protocols.environment import Environment
 from skycue.protocols.results import Results
 from skycue.protocols.tables import Field, Table, shots_text
 from skycue.scene_config import SceneConfig
-
-SEEN_MARK = "classes seen in pre-training"
 
 
 class DataCard(BaseModel, frozen=True, extra="forbid"):
@@ -205,7 +204,7 @@ def _heading(card: RunCard) -> str:
         f"- {environment.platform}, Python {environment.python}, {versions}",
     ]
     for data in card.data:
-        seen = f"; {SEEN_MARK}" if data.is_seen else ""
+        seen = f"; {SEEN}" if data.is_seen else ""
         lines.append(
             f"- {data.name}: {len(data.classes)} classes, {data.n_train} train, {data.n_val} val, "
             f"{data.n_test} test images ({data.n_excluded} near-duplicates of training images "

@@ -23,7 +23,6 @@ from skycue.scenes.bimors import BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOpConfig
 from skycue.scenes.registry import build_method
 
-NAME = "ablation"
 REFERENCE = "bimors"
 EQUAL_SIZE = "cocoop of equal size"
 SHOTS = (1, 4, 16)

@@ -28,7 +28,6 @@ from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
 from skycue.protocols.tables import Field, Measure, Table, shots_text
 
-NAME = "base-to-new"
 BASE, NEW = "base", "new"
 ALL_CLASSES = f"{LINEAR_PROBE}, all classes (upper reference)"
 """Row of the probe that was trained on the new classes too."""

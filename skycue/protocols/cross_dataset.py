@@ -12,8 +12,6 @@ from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
 from skycue.protocols.tables import Measure, Table, shots_text
 
-NAME = "cross-dataset"
-
 
 def plan(comparison: Comparison) -> list[Cell]:
     """List the cells: each row on each source; the source itself is the first exam."""

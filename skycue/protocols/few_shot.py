@@ -11,7 +11,6 @@ from skycue.protocols.cells import Cell, Comparison, Exam, draw_cells
 from skycue.protocols.results import Results
 from skycue.protocols.tables import Table, shots_text
 
-NAME = "few-shot"
 TEST = "test"
 
 
