@@ -43,7 +43,8 @@ def reference(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("reference") / "tokenizer.json"
     tokenizer.save(path)
     model = json.loads(path.read_text(encoding="utf-8"))["model"]
-    return CLIPTokenizer(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]])
+    merges = [tuple(pair) for pair in model["merges"]]
+    return CLIPTokenizer(vocab=model["vocab"], merges=merges)  # type: ignore[arg-type]  # pairs
 
 
 def written_captions() -> list[str]:
