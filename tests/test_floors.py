@@ -19,12 +19,14 @@ FLOORS = (
     # floor 1: functions and file formats; no model
     (
         "seeds",
+        "boxes",
         "config",
         "device",
         "files",
         "progress",
-        "metrics",
+        "geo",
         "data",
+        "metrics",
         "augmentation",
         "store",
         "drawing",
@@ -32,7 +34,7 @@ FLOORS = (
     # floor 2: frozen networks; none knows a method
     ("backbones",),
     # floor 3: the wings
-    ("scenes",),
+    ("scenes", "regions"),
     # floor 4
     (
         "encoding",

@@ -1,0 +1,1 @@
+"""Rasters and vectors: coordinates of the map from file to result."""

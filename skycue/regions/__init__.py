@@ -1,0 +1,1 @@
+"""The region wing: a box on an image becomes a caption whose phrases own masks."""
