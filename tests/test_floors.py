@@ -20,6 +20,7 @@ FLOORS = (
     (
         "seeds",
         "boxes",
+        "distributed",
         "config",
         "device",
         "files",
