@@ -99,13 +99,8 @@ def test_region_tokens_are_single_ids_at_the_end(tiny: LanguageModel) -> None:
     assert [tiny.id_of(token) for token in REGION_TOKENS] == list(range(n_words, n_words + 8))
     tokenizer: Any = tiny.tokenizer
     ids = tokenizer("A <p> ship </p> [SEG].")["input_ids"]
-    assert [tiny.id_of(token) for token in ("<p>", "</p>", "[SEG]")] == [
-        ids[1],
-        ids[-4],
-        ids[-2],
-    ] or [i for i in ids if i >= n_words] == [
-        tiny.id_of(token) for token in ("<p>", "</p>", "[SEG]")
-    ]
+    marks = [tiny.id_of(token) for token in ("<p>", "</p>", "[SEG]")]
+    assert [index for index in ids if index >= n_words] == marks
     assert tiny.embeddings.num_embeddings == len(tiny.tokenizer) == n_words + 8
     with pytest.raises(CheckpointError, match=r"no token '\[BOX\]'"):
         tiny.id_of("[BOX]")
@@ -119,7 +114,8 @@ def test_new_rows_are_the_mean_of_the_old_and_old_logits_stay(tied: bool, tmp_pa
     old = plain.get_input_embeddings().weight
     assert_close(loaded.embeddings.weight[: len(old)], old)
     assert_close(loaded.embeddings.weight[len(old) :], old.mean(dim=0).expand(8, -1))
-    head = loaded.model.get_output_embeddings().weight
+    model: Any = loaded.model
+    head = model.get_output_embeddings().weight
     assert (head is loaded.embeddings.weight) == tied
     assert_close(head[len(old) :], plain.lm_head.weight.mean(dim=0).expand(8, -1))
     ids = torch.tensor([[5, 90, 300, 7]])
@@ -196,8 +192,9 @@ def test_a_model_is_built_again_from_its_description_and_state(
 
 def test_embeddings_in_place_of_ids_give_the_same_logits(tiny: LanguageModel) -> None:
     ids = torch.tensor([[5, 90, 300, 7]])
+    model: Any = tiny.model
     with torch.no_grad():
-        given = tiny.model.eval()(inputs_embeds=tiny.embed(ids)).logits
+        given = model.eval()(inputs_embeds=tiny.embed(ids)).logits
     assert_close(given, logits(tiny.model, ids))
 
 
