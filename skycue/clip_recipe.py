@@ -9,7 +9,7 @@ from skycue.backbones.clip import ClipConfig
 from skycue.backbones.sentence import MINILM
 from skycue.clip_augmentation import AugmentConfig
 from skycue.config import Config
-from skycue.training import TrainConfig
+from skycue.training_config import TrainConfig
 
 
 class StageConfig(Config):

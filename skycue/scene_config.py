@@ -11,7 +11,7 @@ from skycue.data.class_names import clean_class_names
 from skycue.errors import ConfigError
 from skycue.scenes.bimors import BiMoRSConfig
 from skycue.scenes.registry import MethodConfig
-from skycue.training import TrainConfig
+from skycue.training_config import TrainConfig
 
 
 class SceneTrainConfig(TrainConfig):

@@ -1,104 +1,86 @@
-"""The one training loop, for prompt methods and for whole towers alike.
+"""The one training loop, for prompt methods and for whole networks, in one process or several.
 
 A run is a function of its arguments: batches are drawn by a generator of (seed, epoch), chance
-inside a step by a generator of (seed, epoch, step). With a `state` file a run that was killed at
-any moment goes on where the file says and ends with the same tensors as one that was not.
+inside a batch by a generator of (seed, epoch, batch). With a `state` file a run that was killed at
+any moment goes on where the file says and ends with the same tensors as one that was not. Several
+processes deal out the batches that one process would have, and their gradients add up to its own.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from skycue.config import Config
+from skycue.distributed import n_processes, process_index, sum_over_processes
 from skycue.errors import ConfigError, TrainingError
 from skycue.progress import progress_bar
 from skycue.seeds import generator_at
+from skycue.shared_network import SharedNetwork
+from skycue.training_config import TrainConfig, build_optimizer, learning_rate
 from skycue.training_state import EpochRecord, TrainingState
 
 WITHOUT_EFFECT = ("save_every_s",)
 """Options that do not change a result: a run may be resumed with other values of these."""
 
 
-class GroupConfig(Config):
-    """Other settings for the parameters whose name fits a pattern."""
-
-    names: str
-    """Shell-style pattern of parameter names, such as `image.stem.*`."""
-    lr_scale: float = Field(default=1.0, ge=0)
-    """Factor on the learning rate; several patterns that fit multiply."""
-    weight_decay: float | None = Field(default=None, ge=0)
-    """Weight decay in place of the run's; the last pattern that fits counts."""
-
-
-class TrainConfig(Config):
-    """How to train, under `train:` in a configuration."""
-
-    epochs: int = Field(default=10, ge=1)
-    """Passes over the items."""
-    batch_size: int = Field(default=4, ge=1)
-    """Items a step."""
-    drop_last: bool = True
-    """Leave out the items that do not fill a batch; never where that would leave no batch."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    """SGD with momentum, or AdamW."""
-    lr: float = Field(default=0.002, gt=0)
-    """Highest learning rate."""
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Momentum of SGD; the first beta of AdamW."""
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    """Second beta of AdamW."""
-    weight_decay: float = Field(default=5e-4, ge=0)
-    """Weight decay of SGD (coupled) or AdamW (decoupled)."""
-    decay: Literal["all", "matrices"] = "all"
-    """Which tensors decay: all, or only those with two dimensions or more."""
-    groups: tuple[GroupConfig, ...] = ()
-    """Parameters with settings of their own."""
-    schedule: Literal["epoch_cosine", "step_cosine"] = "epoch_cosine"
-    """A cosine that moves once an epoch (Dassl's), or one that moves each step and reaches 0."""
-    warmup_epochs: float = Field(default=1.0, ge=0)
-    """Epochs of warm-up: at `warmup_lr` (epoch_cosine), or a line from 0 (step_cosine)."""
-    warmup_lr: float = Field(default=1e-5, ge=0)
-    """Learning rate of the warm-up epochs of `epoch_cosine`."""
-    max_gradient_norm: float | None = Field(default=None, gt=0)
-    """Longer gradients, over all parameters, are cut to this length."""
-    average_decay: float | None = Field(default=None, gt=0, lt=1)
-    """Keep an exponential moving average of the parameters with this decay, and end with it."""
-    keep: Literal["last", "best_validation"] = "last"
-    """End with the last epoch, or with the first of those that validate best."""
-    validate_every: int = Field(default=1, ge=1)
-    """Epochs between validations; the last epoch is always validated."""
-    save_every_s: float = Field(default=60.0, ge=0)
-    """Seconds between saves of the state inside an epoch; each epoch ends with one too."""
-
-
 class Batch(NamedTuple):
-    """What one step trains on."""
+    """What one process computes at once: its part of a batch of a step."""
 
     indices: Tensor
     """Numbers of the items, [B] int64, CPU."""
     epoch: int
     """Counts from 1."""
     generator: torch.Generator
-    """CPU generator of this step alone, for whatever the loss leaves to chance."""
+    """CPU generator of this batch and process, for whatever the loss leaves to chance."""
+    step: int = 0
+    """Steps of the optimiser before this one, from the start of the run."""
+    totals: Mapping[str, float] = {}
+    """What `counts_of` counted, over all batches of the step and all processes; and `items`."""
+    seed: int = 0
+    """Seed of the run."""
+
+    def item_generator(self, index: int) -> torch.Generator:
+        """Return a generator of (seed, epoch, item): the same however batches are dealt out."""
+        return generator_at(self.seed, self.epoch, "item", index)
+
+
+class StepRecord(NamedTuple):
+    """How one step of the optimiser went."""
+
+    epoch: int
+    """Counts from 1."""
+    step: int
+    """Counts from 1, from the start of the run."""
+    terms: Mapping[str, float]
+    """Terms of the loss by name, as they were added up; `loss` where the loss has no terms."""
+    lr: float
+    """Learning rate, before the factors of groups."""
+    n_items: int
+    """Items of the step, over all processes."""
+
+
+LossOf = Callable[[Batch], Tensor | Mapping[str, Tensor]]
+CountsOf = Callable[[Batch], Mapping[str, float]]
 
 
 def train(
     parameters: Mapping[str, nn.Parameter],
-    loss_of: Callable[[Batch], Tensor],
+    loss_of: LossOf,
     n_items: int,
     config: TrainConfig,
     *,
     seed: int,
     state: Path | None = None,
     run: Mapping[str, str] | None = None,
+    counts_of: CountsOf | None = None,
     validate: Callable[[], float] | None = None,
+    after_step: Callable[[StepRecord], None] | None = None,
     after_epoch: Callable[[EpochRecord], None] | None = None,
+    shared: SharedNetwork | None = None,
 ) -> list[EpochRecord]:
     """Train `parameters` in place, and leave in them what `config.keep` says.
 
@@ -106,48 +88,61 @@ def train(
 
     Args:
         parameters: What to train, by name; float32, on one device.
-        loss_of: Returns the loss of a batch, a scalar; it chooses its own autocast.
+        loss_of: Returns the loss of a batch, a scalar, or its terms by name, which add up to it;
+            the names are the same for all batches. It chooses its own autocast. Without
+            `counts_of` it is a mean over the items of the batch; with it, it is the part of this
+            batch in the loss of the step: sums divided by `Batch.totals`.
         n_items: How many items the batch indices number.
         config: Settings of the run.
         seed: Of the batches and of all chance inside a step.
         state: File to keep the state in and to go on from; the caller removes it in the end.
         run: What else the result depends on, such as the hash of the data: a state that was
             made under other values is refused.
+        counts_of: Counts in a batch what losses are divided by, such as phrases; the names are
+            the same for all batches. It sees the generator that `loss_of` sees, at its start.
         validate: Returns a number to be high, with the parameters as they would be kept.
-        after_epoch: Told about each epoch that ends in this process.
+        after_step: Told about each step, in every process.
+        after_epoch: Told about each epoch that ends in this process, in every process.
+        shared: The network that holds the parameters, where several processes train it.
 
     Returns:
         One record an epoch, those before a resume included.
 
     Raises:
         TrainingError: If the loss is not finite, or `state` belongs to another run.
-        ConfigError: If `keep` needs a validation and there is none, or a group fits no parameter.
+        ConfigError: If `keep` needs a validation and there is none, a group fits no parameter, or
+            a batch has fewer items than there are processes.
     """
     if config.keep == "best_validation" and validate is None:
         raise ConfigError(
             "train.keep is 'best_validation' but there are no validation images: "
             "add some, or use 'last'."
         )
-    torch.manual_seed(seed)
-    optimizer = _build_optimizer(parameters, config)
+    torch.manual_seed(_seed_of_process(seed))
+    optimizer = build_optimizer(parameters, config)
+    if shared is not None:
+        parameters = shared.prepare(parameters, optimizer)
     progress = TrainingState(parameters, optimizer, average_decay=config.average_decay)
     if state is not None:
         progress.keep_in(state, _identity(config, seed, n_items, run or {}))
-    steps = len(batches_of(n_items, config, seed=seed, epoch=1))
+    descent = _Descent(optimizer, loss_of, counts_of, config, seed, shared)
+    steps = len(steps_of(n_items, config, seed=seed, epoch=1))
     with progress_bar("training", steps * config.epochs) as advance:
         advance(progress.updates)
         for epoch in range(len(progress.records) + 1, config.epochs + 1):
-            batches = batches_of(n_items, config, seed=seed, epoch=epoch)
+            dealt = steps_of(n_items, config, seed=seed, epoch=epoch)
             for step in range(progress.step, steps):
                 lr = learning_rate(config, epoch=epoch, step=step, steps=steps)
-                batch = Batch(batches[step], epoch, generator_at(seed, epoch, step))
-                progress.count_step(_descend(optimizer, loss_of, batch, lr, config))
+                done = descent.make_step(dealt[step], Place(epoch, step, progress.updates), lr)
+                progress.count_step(sum(done.terms.values()))
                 progress.save_if_older_than(config.save_every_s)
+                if after_step:
+                    after_step(done)
                 advance(1)
             validation = None
             if validate and (epoch % config.validate_every == 0 or epoch == config.epochs):
                 with progress.average_in_place():
-                    validation = validate()
+                    validation = shared.inside(validate) if shared else validate()
             lr = learning_rate(config, epoch=epoch, step=steps - 1, steps=steps)
             record = progress.count_epoch(lr, validation)
             progress.save()
@@ -166,85 +161,115 @@ def batches_of(n_items: int, config: TrainConfig, *, seed: int, epoch: int) -> l
     return batches
 
 
-def learning_rate(config: TrainConfig, *, epoch: int, step: int, steps: int) -> float:
-    """Return the learning rate of one step, before the factors of groups.
-
-    `epoch_cosine` is Dassl's schedule, which CoOp and its heirs train by: warm-up epochs at
-    `warmup_lr`, then lr (1 + cos(pi k / epochs)) / 2 with k = 0, 1, ... from the first epoch after
-    them; it never reaches 0. `step_cosine` warms up along a line and reaches 0 with the last step.
-
-    Args:
-        config: Settings of the run.
-        epoch: Counts from 1.
-        step: Counts from 0 inside the epoch.
-        steps: Steps an epoch.
-    """
-    if config.schedule == "epoch_cosine":
-        done = epoch - 1 - config.warmup_epochs
-        if done < 0:
-            return config.warmup_lr
-        return config.lr * (1 + math.cos(math.pi * done / config.epochs)) / 2
-    position = (epoch - 1) * steps + step + 1
-    warmup = config.warmup_epochs * steps
-    if position <= warmup:
-        return config.lr * position / warmup
-    share = (position - warmup) / (config.epochs * steps - warmup)
-    return config.lr * (1 + math.cos(math.pi * share)) / 2
+def steps_of(n_items: int, config: TrainConfig, *, seed: int, epoch: int) -> list[list[Tensor]]:
+    """Return the batches of each step of an epoch, `config.accumulate` a step or what is left."""
+    batches = batches_of(n_items, config, seed=seed, epoch=epoch)
+    size = config.accumulate
+    return [batches[start : start + size] for start in range(0, len(batches), size)]
 
 
-def _build_optimizer(
-    parameters: Mapping[str, nn.Parameter], config: TrainConfig
-) -> torch.optim.Optimizer:
-    """Build the optimiser; parameters of equal settings share a group."""
-    for group in config.groups:
-        if not any(fnmatchcase(name, group.names) for name in parameters):
-            raise ConfigError(
-                f"train.groups: no parameter fits {group.names!r}; "
-                f"the names are {', '.join(list(parameters)[:6])}, ..."
+class Place(NamedTuple):
+    """Where in a run a step stands."""
+
+    epoch: int
+    """Counts from 1."""
+    step: int
+    """Counts from 0 inside the epoch."""
+    updates: int
+    """Steps before it, from the start of the run."""
+
+
+class _Descent:
+    """Makes steps of the optimiser."""
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss_of: LossOf,
+        counts_of: CountsOf | None,
+        config: TrainConfig,
+        seed: int,
+        shared: SharedNetwork | None,
+    ) -> None:
+        self.optimizer, self.loss_of, self.counts_of = optimizer, loss_of, counts_of
+        self.config, self.seed, self.shared = config, seed, shared
+
+    def make_step(self, batches: Sequence[Tensor], place: Place, lr: float) -> StepRecord:
+        """Make one step on batches, given whole: this process computes its part of each."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["lr_scale"]
+        self.optimizer.zero_grad(set_to_none=True)
+        n_items = sum(len(batch) for batch in batches)
+        totals = {"items": float(n_items), **self._count(batches, place)}
+        parts: list[dict[str, Tensor]] = []
+        for number, batch in enumerate(self._own_parts(batches, place)):
+            is_last = number == len(batches) - 1
+            with nullcontext() if is_last or not self.shared else self.shared.accumulating():
+                parts.append(self._add_gradients(batch._replace(totals=totals)))
+        terms = _sum_of(parts)
+        value = sum(terms.values())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} in epoch {place.epoch} at learning rate {lr:g}: "
+                "lower train.lr, or compute with --dtype float32."
             )
-    members: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in parameters.items():
-        scale, decay = 1.0, config.weight_decay
-        if config.decay == "matrices" and parameter.ndim < 2:
-            decay = 0.0
-        for group in config.groups:
-            if fnmatchcase(name, group.names):
-                scale *= group.lr_scale
-                decay = decay if group.weight_decay is None else group.weight_decay
-        members.setdefault((scale, decay), []).append(parameter)
-    groups = [
-        {"params": tensors, "lr_scale": scale, "weight_decay": decay}
-        for (scale, decay), tensors in members.items()
-    ]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, config.beta2))
+        if self.config.max_gradient_norm is not None:
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.config.max_gradient_norm)
+        self.optimizer.step()
+        return StepRecord(place.epoch, place.updates + 1, terms, lr, n_items)
+
+    def _own_parts(self, batches: Sequence[Tensor], place: Place) -> list[Batch]:
+        """Return this process's part of each batch; those of all processes follow each other."""
+        parts = []
+        for number, whole in enumerate(batches):
+            if len(whole) < n_processes():
+                raise ConfigError(
+                    f"a batch of {len(whole)} is fewer than {n_processes()} processes: raise "
+                    "train.batch_size, set train.drop_last, or start fewer processes."
+                )
+            indices = torch.tensor_split(whole, n_processes())[process_index()]
+            number_in_epoch = place.step * self.config.accumulate + number
+            others = (process_index(),) if process_index() else ()
+            chance = generator_at(self.seed, place.epoch, number_in_epoch, *others)
+            parts.append(Batch(indices, place.epoch, chance, place.updates, {}, self.seed))
+        return parts
+
+    def _count(self, batches: Sequence[Tensor], place: Place) -> dict[str, float]:
+        """Sum what `counts_of` says about all batches in all processes."""
+        if self.counts_of is None:
+            return {}
+        counts = [self.counts_of(batch) for batch in self._own_parts(batches, place)]
+        names = sorted(counts[0])
+        sums = [float(sum(count[name] for count in counts)) for name in names]
+        summed = sum_over_processes(torch.tensor(sums, dtype=torch.float64))
+        return dict(zip(names, summed.tolist(), strict=True))
+
+    def _add_gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Add the gradients of one batch, and return the terms of its loss."""
+        loss_of = self.loss_of
+        found = self.shared.inside(lambda: loss_of(batch)) if self.shared else loss_of(batch)
+        terms = {"loss": found} if isinstance(found, Tensor) else dict(found)
+        if self.counts_of is None:
+            share = len(batch.indices) / batch.totals["items"]
+            terms = {name: share * term for name, term in terms.items()}
+        loss = torch.stack(list(terms.values())).sum()
+        # Accelerate's wrappers average over the processes, and here their gradients add up.
+        torch.autograd.backward(loss * n_processes() if self.shared else loss)
+        return {name: term.detach() for name, term in terms.items()}
 
 
-def _descend(
-    optimizer: torch.optim.Optimizer,
-    loss_of: Callable[[Batch], Tensor],
-    batch: Batch,
-    lr: float,
-    config: TrainConfig,
-) -> float:
-    """Make one step and return its loss."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_scale"]
-    optimizer.zero_grad(set_to_none=True)
-    loss = loss_of(batch)
-    value = loss.item()
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss is {value} in epoch {batch.epoch} at learning rate {lr:g}: "
-            "lower train.lr, or compute with --dtype float32."
-        )
-    torch.autograd.backward(loss)
-    if config.max_gradient_norm is not None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
-    optimizer.step()
-    return value
+def _sum_of(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Sum the terms of the loss over batches and processes."""
+    names = sorted(parts[0])
+    rows = torch.stack([torch.stack([part[name].float() for name in names]) for part in parts])
+    return dict(zip(names, sum_over_processes(rows.double().sum(0)).tolist(), strict=True))
+
+
+def _seed_of_process(seed: int) -> int:
+    """Return a seed of dropout that no two processes share; that of the first is the run's."""
+    index = process_index()
+    return seed if index == 0 else generator_at(seed, "process", index).initial_seed()
 
 
 def _identity(
@@ -252,4 +277,5 @@ def _identity(
 ) -> dict[str, str]:
     """Return what the result of a run depends on, by name."""
     options = {f"train.{k}": str(v) for k, v in config if k not in WITHOUT_EFFECT}
-    return {"seed": str(seed), "items": str(n_items)} | options | dict(run)
+    several = {"processes": str(n_processes())} if n_processes() > 1 else {}
+    return {"seed": str(seed), "items": str(n_items)} | several | options | dict(run)

@@ -39,6 +39,8 @@ FLOORS = (
     # floor 4
     (
         "encoding",
+        "shared_network",
+        "training_config",
         "training_state",
         "training",
         "scene_config",

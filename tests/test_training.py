@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from skycue.errors import ConfigError, TrainingError
-from skycue.training import Batch, GroupConfig, TrainConfig, batches_of, learning_rate, train
+from skycue.training import Batch, batches_of, train
+from skycue.training_config import GroupConfig, TrainConfig, learning_rate
 from skycue.training_state import EpochRecord
 
 INPUTS = torch.rand(10, 3, generator=torch.Generator().manual_seed(1))
