@@ -1,0 +1,159 @@
+"""Masks to features and back."""
+
+import json
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from rasterio.warp import transform
+from shapely.geometry import Polygon, shape
+
+from skycue.errors import GeoError
+from skycue.geo.raster import GeoReference
+from skycue.geo.vectors import MaskedObject, features_of, mask_of, outline_mask
+
+ROTTERDAM = GeoReference("EPSG:32631", (0.5, 0.0, 593000.0, 0.0, -0.5, 5750000.0))
+MASKS = arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
+
+Mask = NDArray[np.bool_]
+
+
+def filled(size: tuple[int, int], *rectangles: tuple[int, int, int, int]) -> Mask:
+    """Return a mask with rectangles x_min, y_min, x_max, y_max."""
+    mask = np.zeros(size, dtype=np.bool_)
+    for x_min, y_min, x_max, y_max in rectangles:
+        mask[y_min:y_max, x_min:x_max] = True
+    return mask
+
+
+def feature(mask: Mask, place: GeoReference) -> dict[str, object]:
+    """Return the one feature of a mask."""
+    collection = features_of([MaskedObject(mask, {})], place)
+    (only,) = cast(list[dict[str, object]], collection["features"])
+    return only
+
+
+@settings(max_examples=60, deadline=None)
+@given(MASKS)
+def test_an_outline_is_valid_and_as_large_as_its_mask(mask: Mask) -> None:
+    outline = outline_mask(mask)
+    assert outline.is_valid
+    assert outline.area == np.count_nonzero(mask)
+
+
+def test_pixels_that_touch_at_a_corner_make_two_valid_squares() -> None:
+    outline = outline_mask(np.eye(2, dtype=np.bool_))
+    assert [part.area for part in outline.geoms] == [1.0, 1.0]
+    ring = ~np.eye(3, dtype=np.bool_)  # both halves touch the middle pixel at corners
+    assert outline_mask(ring).is_valid
+
+
+@settings(max_examples=30, deadline=None)
+@given(MASKS.filter(lambda mask: bool(mask.any())))
+@pytest.mark.parametrize(
+    "place",
+    [
+        ROTTERDAM,
+        GeoReference("EPSG:32601", (30.0, 10.0, 166021.0, 10.0, -30.0, 0.0)),
+        GeoReference("EPSG:4326", (0.1, 0.0, 179.7, 0.0, -0.1, 66.0)),
+        GeoReference("EPSG:3832", (900.0, 0.0, 3337000.0, 0.0, -900.0, -2000000.0)),
+    ],
+    ids=["utm", "rotated beyond 180", "degrees beyond 180", "mercator across 180"],
+)
+def test_a_mask_comes_back_from_its_feature(place: GeoReference, mask: Mask) -> None:
+    geometry = json.loads(json.dumps(feature(mask, place)["geometry"]))
+    np.testing.assert_array_equal(mask_of(geometry, place, mask.shape), mask)
+
+
+def test_corners_are_longitude_and_latitude_to_a_millimetre() -> None:
+    only = feature(filled((10, 10), (2, 3, 6, 8)), ROTTERDAM)
+    ring = np.array(cast(dict[str, list[object]], only["geometry"])["coordinates"][0])
+    x, y = [593001.0, 593003.0], [5749998.5, 5749996.0]  # pixels 2 and 6, 3 and 8
+    lon, lat = transform(
+        "EPSG:32631", "EPSG:4326", [x[0], x[1], x[1], x[0]], [y[0]] * 2 + [y[1]] * 2
+    )
+    expected = np.stack([lon, lat], axis=1)
+    gaps = np.abs(ring[None, :-1] - expected[:, None]).max(axis=2).min(axis=1)
+    assert len(ring) == 5
+    assert gaps.max() <= 0.51e-8
+    assert only["bbox"] == pytest.approx([min(lon), min(lat), max(lon), max(lat)], abs=1e-8)
+    assert 4.3 < ring[0, 0] < 4.4  # longitude first: Rotterdam lies at 4.35 E, 51.9 N
+    assert 51.8 < ring[0, 1] < 52.0
+
+
+def test_rings_follow_the_right_hand_rule_and_holes_run_the_other_way() -> None:
+    mask = filled((12, 12), (1, 1, 10, 10)) & ~filled((12, 12), (4, 4, 6, 6))
+    coordinates = cast(dict[str, list[list[list[float]]]], feature(mask, ROTTERDAM)["geometry"])
+    outer, hole = (Polygon(ring).exterior for ring in coordinates["coordinates"])
+    assert outer.is_ccw
+    assert not hole.is_ccw
+
+
+def test_a_feature_across_the_antimeridian_is_cut_there() -> None:
+    place = GeoReference("EPSG:4326", (0.25, 0.0, 179.0, 0.0, -0.25, 10.0))
+    only = feature(filled((8, 8), (2, 2, 6, 6)), place)  # 179.5 E to 179.5 W
+    geometry = shape(only["geometry"])
+    assert geometry.geom_type == "MultiPolygon"
+    assert sorted(part.bounds for part in geometry.geoms) == [
+        (-180.0, 8.5, -179.5, 9.5),
+        (179.5, 8.5, 180.0, 9.5),
+    ]
+    assert only["bbox"] == [179.5, 8.5, -179.5, 9.5]
+
+
+def test_a_feature_at_the_antimeridian_s_edge_is_not_cut() -> None:
+    globe = GeoReference("EPSG:4326", (10.0, 0.0, -180.0, 0.0, -10.0, 90.0))
+    only = feature(filled((18, 36), (34, 0, 36, 18)), globe)
+    assert shape(only["geometry"]).bounds == (160.0, -90.0, 180.0, 90.0)
+    assert only["bbox"] == [160.0, -90.0, 180.0, 90.0]
+    whole = feature(np.ones((18, 36), dtype=np.bool_), globe)
+    assert whole["bbox"] == [-180.0, -90.0, 180.0, 90.0]
+
+
+def test_the_box_of_a_collection_may_cross_the_antimeridian() -> None:
+    place = GeoReference("EPSG:4326", (0.25, 0.0, 179.0, 0.0, -0.25, 10.0))
+    left, right = filled((8, 8), (0, 0, 2, 2)), filled((8, 8), (6, 6, 8, 8))
+    objects = [MaskedObject(left, {"number": 1}), MaskedObject(right, {"number": 2})]
+    collection = features_of(objects, place)
+    assert collection["bbox"] == [179.0, 8.0, -179.0, 10.0]
+    features = cast(list[dict[str, object]], collection["features"])
+    assert [entry["properties"] for entry in features] == [{"number": 1}, {"number": 2}]
+
+
+def test_nothing_and_an_empty_mask_have_no_geometry() -> None:
+    empty = np.zeros((4, 4), dtype=np.bool_)
+    collection = features_of([MaskedObject(None, {}), MaskedObject(empty, {})], ROTTERDAM)
+    features = cast(list[dict[str, object]], collection["features"])
+    assert [entry["geometry"] for entry in features] == [None, None]
+    assert "bbox" not in collection
+    assert features_of([], ROTTERDAM) == {"type": "FeatureCollection", "features": []}
+
+
+def test_a_long_edge_follows_its_bend() -> None:
+    place = GeoReference("EPSG:3035", (1000.0, 0.0, 3900000.0, 0.0, -1000.0, 3300000.0))
+    geometry = shape(feature(filled((400, 400), (0, 0, 400, 400)), place)["geometry"])
+    x, y = transform("EPSG:3035", "EPSG:4326", [3900000.0 + 200000.0], [3300000.0])
+    edge = geometry.boundary.distance(shape({"type": "Point", "coordinates": (x[0], y[0])}))
+    assert edge * 111_000 < 100.0  # metres, of pixels of a kilometre
+
+
+def test_a_mask_around_a_pole_is_refused() -> None:
+    arctic = GeoReference("EPSG:3995", (1000.0, 0.0, -4000.0, 0.0, -1000.0, 4000.0))
+    with pytest.raises(GeoError, match="encloses a pole"):
+        feature(np.ones((8, 8), dtype=np.bool_), arctic)
+
+
+def test_a_crs_without_a_way_to_the_ground_is_refused_in_one_line() -> None:
+    local = 'LOCAL_CS["site grid",UNIT["metre",1]]'
+    with pytest.raises(GeoError, match="is not tied to the Earth") as caught:
+        feature(np.ones((2, 2), dtype=np.bool_), GeoReference(local, ROTTERDAM.transform))
+    assert "\n" not in str(caught.value)
+    far = GeoReference("EPSG:32631", (1e9, 0.0, 1e12, 0.0, -1e9, 1e12))
+    with pytest.raises(GeoError, match="does not reach"):
+        feature(np.ones((2, 2), dtype=np.bool_), far)
+    with pytest.raises(GeoError, match="no coordinate reference system"):
+        feature(np.ones((2, 2), dtype=np.bool_), GeoReference("EPSG:1", ROTTERDAM.transform))
