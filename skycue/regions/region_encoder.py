@@ -42,7 +42,7 @@ class RegionEncoderConfig(Config):
     position_width: int = Field(default=64, gt=0)
     """Hidden width of what reads the box itself."""
     geometry: Literal["full", "glamm_224"] = "full"
-    """`glamm_224` looks at two thirds of each box's coordinates, as GLaMM's weights have learned."""
+    """`glamm_224` looks at two thirds of each coordinate, as GLaMM's weights have learned."""
 
     @model_validator(mode="after")
     def _check_groups(self) -> "RegionEncoderConfig":
