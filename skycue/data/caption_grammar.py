@@ -1,8 +1,8 @@
-"""The sentences of rule-written captions: written from templates and parsed back by the same ones.
+"""What rule-written captions say, parsed from their text, and whether it is true.
 
-A sentence is a template whose places are filled: {object} by a phrase such as "two other storage
-tanks", {place} by a cell of the grid. What a sentence says is a tuple of statements. Statements
-about neighbours name a class by its plural, the form that every phrase can be brought to.
+Each sentence comes from a template (`caption_templates`) and is read by the same one. What it says
+is a tuple of statements. Statements about neighbours name a class by its plural, the form that
+every phrase can be brought to.
 """
 
 import re
@@ -10,28 +10,32 @@ from dataclasses import dataclass
 from typing import Literal
 
 from skycue.boxes import Box
+from skycue.data.caption_templates import (
+    FIRST_TEMPLATES,
+    IMAGE_TEMPLATES,
+    NEAREST_OBJECT,
+    NEAREST_WORDS,
+    RELATION_TEMPLATES,
+    Relation,
+)
 from skycue.data.instances import InstanceImage
-from skycue.data.nouns import COUNT_WORDS, MANY, SEVERAL, article, count_word, plural
+from skycue.data.nouns import COUNT_WORDS, MANY, SEVERAL, count_word, plural
 from skycue.data.region_geometry import (
-    CELLS,
     JUDGED,
+    PLACES,
     Layout,
-    Side,
     SizeWord,
-    cell_of,
     is_among,
     is_in_row,
     is_inside,
     is_next_to,
     layout_of,
     neighbours_of,
+    place_of,
     side_of,
     size_among_kind,
 )
 
-Relation = Literal[
-    Side, "next to", "inside", "around", "near", "among", "in a row with"
-]  # of the boxed object to its neighbours
 Scope = Literal["some", "all", "nearest"]
 
 
@@ -108,72 +112,6 @@ Statement = (
     | UnknownStatement
 )
 
-FIRST_TEMPLATES = (
-    "{Object} is {place} of the image.",
-    "There is {object} {place} of the image.",
-    "{Place} of the image is {object}.",
-)
-"""What a caption of a box starts with."""
-IMAGE_TEMPLATES = ("The image shows {object}.", "This image contains {object}.")
-"""The sentence about a whole image; {object} is a list."""
-NEAREST_WORDS: dict[Side, str] = {
-    "left of": "to its right",
-    "right of": "to its left",
-    "above": "below it",
-    "below": "above it",
-}
-"""Where the nearest of a group is, by the side of it on which the boxed object is."""
-NEAREST_OBJECT = "the nearest one"
-
-_WORDS: dict[Side, tuple[str, str]] = {
-    "left of": ("to the left of", "to the right of"),
-    "right of": ("to the right of", "to the left of"),
-    "above": ("above", "below"),
-    "below": ("below", "above"),
-}
-
-
-def _side_templates(side: Side, adverb: str) -> tuple[str, ...]:
-    """Say a side with the boxed object as subject, twice, and the other way round."""
-    words, inverse = _WORDS[side]
-    return (
-        f"It is {adverb}{words} {{object}}.",
-        f"{{Object}} {{are}} {adverb}{inverse} it.",
-        f"It lies {adverb}{words} {{object}}.",
-    )
-
-
-RELATION_TEMPLATES: dict[tuple[Relation, ...], tuple[str, ...]] = {
-    **{(side,): _side_templates(side, "") for side in _WORDS},
-    **{(side, "next to"): _side_templates(side, "directly ") for side in _WORDS},
-    ("next to",): (
-        "It is next to {object}.",
-        "{Object} {are} next to it.",
-        "It lies next to {object}.",
-    ),
-    ("inside",): ("It is inside {object}.", "It lies within {object}."),
-    ("around",): ("{Object} {are} inside it.", "It encloses {object}."),
-    ("near",): (
-        "{Object} {are} near it.",
-        "Near it {are} {object}.",
-        "Close to it {are} {object}.",
-    ),
-    ("among",): ("It is among {object}.", "{Object} {are} all around it."),
-    ("in a row with",): (
-        "It is in a row with {object}.",
-        "{Object} {are} in a row with it.",
-        "It forms a row with {object}.",
-    ),
-}
-"""Ways to say what holds between the boxed object and some neighbours of one class."""
-
-
-def object_words(class_name: str, count: int, *, other: bool) -> str:
-    """Return the phrase of `count` objects: "a bridge", "another ship", "two other ships"."""
-    if count == 1:
-        return f"another {class_name}" if other else f"{article(class_name)} {class_name}"
-    return f"{count_word(count)} {'other ' if other else ''}{plural(class_name)}"
-
 
 def parse_caption(text: str) -> tuple[Statement, ...]:
     """Return what a caption says, in the order in which it says it.
@@ -212,12 +150,6 @@ def is_true(statement: Statement, image: InstanceImage, index: int | None) -> bo
                 place_of(box, image.size) == place for box, name in places if plural(name) == noun
             )
     return index is not None and _is_true_of_object(statement, image, layout, index)
-
-
-def place_of(box: Box, size: tuple[int, int]) -> str:
-    """Return the name of the grid cell in which a box's centre lies."""
-    row, column = cell_of(box, size)
-    return CELLS[row][column]
 
 
 def _is_true_of_object(
@@ -275,7 +207,7 @@ def _holds(subject: Box, target: Box, relation: Relation) -> bool:
     return relation == "near" or side_of(subject, target, JUDGED) == relation
 
 
-_PLACES = "|".join(place for row in CELLS for place in row)
+_PLACES = "|".join(PLACES)
 _COUNTS = "|".join((*list(COUNT_WORDS.values())[1:], SEVERAL, MANY))
 _NEAREST_SIDES = {words: side for side, words in NEAREST_WORDS.items()}
 _NEAREST_TAIL = (
@@ -370,6 +302,8 @@ def _parse_image(sentence: str) -> tuple[Statement, ...]:
 
 def _parse_group(phrase: str) -> tuple[str, str] | None:
     """Return the plural noun and the count word of a phrase."""
+    if "and" in phrase.split():  # a list that broke off
+        return None
     if one := _ONE.fullmatch(phrase):
         return plural(one["noun"]), COUNT_WORDS[1]
     if some := _SOME.fullmatch(phrase):

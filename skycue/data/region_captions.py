@@ -3,14 +3,14 @@
 A caption of a box names the boxed object first, then what it is to its neighbours; each phrase owns
 the instances that it names. Nothing is drawn by chance: wording follows from the class and the
 cell of the grid, so that equal scenes read equal and a model can learn the wording. What is said
-parses back (`caption_grammar`) and is true.
+parses back (`skycue.data.caption_grammar`) and is true.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from skycue.boxes import Box
-from skycue.data.caption_grammar import (
+from skycue.data.caption_templates import (
     FIRST_TEMPLATES,
     IMAGE_TEMPLATES,
     NEAREST_OBJECT,
@@ -18,7 +18,6 @@ from skycue.data.caption_grammar import (
     RELATION_TEMPLATES,
     Relation,
     object_words,
-    place_of,
 )
 from skycue.data.instances import InstanceImage
 from skycue.data.region_geometry import (
@@ -34,6 +33,7 @@ from skycue.data.region_geometry import (
     layout_of,
     neighbours_of,
     offset,
+    place_of,
     side_of,
     size_among_kind,
 )

@@ -37,6 +37,8 @@ CELLS = (
     ("in the lower left", "at the bottom", "in the lower right"),
 )
 """Names of the cells of a 3 x 3 grid of the image, by the centre of the box."""
+PLACES = tuple(place for row in CELLS for place in row)
+"""The same names, row by row."""
 
 
 class Bars(NamedTuple):
@@ -197,6 +199,12 @@ def cell_of(box: Box, size: tuple[int, int]) -> tuple[int, int]:
     row = int((box[1] + box[3]) / 2 * 3 / height)
     column = int((box[0] + box[2]) / 2 * 3 / width)
     return (min(max(row, 0), 2), min(max(column, 0), 2))
+
+
+def place_of(box: Box, size: tuple[int, int]) -> str:
+    """Return the name of the cell that holds the box's centre."""
+    row, column = cell_of(box, size)
+    return CELLS[row][column]
 
 
 def _area(box: Box) -> float:
