@@ -176,8 +176,10 @@ def _unwrap(ring: NDArray[np.float64]) -> NDArray[np.float64]:
             "a mask encloses a pole, which no outline in longitude and latitude does. "
             "Cut the raster so that the pole lies outside."
         )
-    longitudes[-1] = longitudes[0]  # closed to the last digit
-    return np.stack([longitudes, ring[:, 1]], axis=1)  # [N, 2]
+    turns = np.round(
+        (longitudes - ring[:, 0]) / TURN
+    )  # whole: rings share corners to the last digit
+    return np.stack([ring[:, 0] + TURN * turns, ring[:, 1]], axis=1)  # [N, 2]
 
 
 def _shift_beside(ring: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

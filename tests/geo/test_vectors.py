@@ -52,7 +52,7 @@ def test_pixels_that_touch_at_a_corner_make_two_valid_squares() -> None:
     assert outline_mask(ring).is_valid
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(MASKS.filter(lambda mask: bool(mask.any())))
 @pytest.mark.parametrize(
     "place",
