@@ -48,11 +48,23 @@ class Frame(NamedTuple):
         return cls(0.0, 0.0, side, side, (size, size))
 
     @classmethod
-    def around(cls, box: Box, scale: float, size: int) -> "Frame":
-        """Show the square window around a box whose side is `scale` times the box's longer side."""
+    def around(
+        cls, box: Box, scale: float, size: int, image_size: tuple[int, int] | None = None
+    ) -> "Frame":
+        """Show the square window around a box whose side is `scale` times the box's longer side.
+
+        Args:
+            box: In the middle of the window.
+            scale: Side of the window over the longer side of the box.
+            size: Side of the input in its own pixels.
+            image_size: (height, width); a window never grows beyond what covers the image.
+        """
         side = scale * max(box[2] - box[0], box[3] - box[1])
-        x, y = (box[0] + box[2] - side) / 2, (box[1] + box[3] - side) / 2
-        return cls(x, y, side, side, (size, size))
+        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        if image_size is not None:
+            farthest = max(x, image_size[1] - x, y, image_size[0] - y)
+            side = min(side, 2 * farthest)
+        return cls(x - side / 2, y - side / 2, side, side, (size, size))
 
     @property
     def box(self) -> Box:

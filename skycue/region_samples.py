@@ -1,0 +1,220 @@
+"""What a region model learns from: boxes of outlined images, turned, jittered and cut to windows.
+
+Captions are written anew by rules after an image has been turned or mirrored, so that they stay
+true. A sample is a function of (image, object, generator).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skycue.boxes import Box, Frame, jitter_box
+from skycue.data.images import read_pixels
+from skycue.data.instances import Instance, InstanceImage
+from skycue.data.region_captions import GroundedCaption, caption_region
+from skycue.windows import cut_window, mask_on
+
+N_ORIENTATIONS = 8
+"""Four turns, each mirrored or not."""
+COVERED = 127
+"""A cell belongs to the class of an object that covers it by more than half, of 255."""
+
+
+class TrainImage(NamedTuple):
+    """An outlined image in memory.
+
+    Attributes:
+        name: Where it came from.
+        pixels: RGB, [H, W, 3].
+        outlines: Its objects.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    outlines: InstanceImage
+
+
+class Item(NamedTuple):
+    """A box to train on: the number of an image and of an object in it."""
+
+    image: int
+    instance: int
+
+
+class SampleConfig(NamedTuple):
+    """How samples are cut and varied.
+
+    Attributes:
+        scales: Side of each window over the longer side of the box, the widest last.
+        size: Side of a window in pixels.
+        cells: Side of the mask targets.
+        jitter: Share of its extent by which each side of the box may move.
+        zoom: Largest change of a window's scale, as a factor.
+        colour: Largest change of brightness and contrast, as a share.
+    """
+
+    scales: tuple[float, ...]
+    size: int
+    cells: int
+    jitter: float = 0.1
+    zoom: float = 1.15
+    colour: float = 0.25
+
+
+class RegionSample(NamedTuple):
+    """A box with what is seen around it and what is to be said of it.
+
+    Attributes:
+        pixels: RGB of each window, [V, 3, S, S] uint8.
+        boxes: The prompt box as shares of each window, [V, 4].
+        position: The prompt box as shares of the image, [4].
+        masks: How much of each cell each phrase's objects cover, [K, V, T, T] uint8; phrase by
+            phrase, in the order of the caption.
+        classes: Class of each cell, counted from 1, 0 for none, [V, T, T] uint8.
+        target: Class of the prompted object, counted from 1.
+        caption: What is said.
+        image: Number of the image.
+        orientation: How it was turned, 0 to 7.
+    """
+
+    pixels: Tensor
+    boxes: Tensor
+    position: Tensor
+    masks: Tensor
+    classes: Tensor
+    target: int
+    caption: GroundedCaption
+    image: int
+    orientation: int
+
+
+def load_outlined(root: Path, images: Sequence[InstanceImage]) -> list[TrainImage]:
+    """Read the pixels of outlined images, those without objects left out.
+
+    Raises:
+        ImageReadError: If a file cannot be read.
+    """
+    return [
+        TrainImage(image.image, read_pixels(root / image.image), image)
+        for image in images
+        if image.instances
+    ]
+
+
+def turn(image: TrainImage, orientation: int) -> TrainImage:
+    """Mirror (from 4 on) and turn an image by quarters, with its objects."""
+    if orientation == 0:
+        return image
+    turned = np.ascontiguousarray(_turn(image.pixels, orientation))
+    size = (image.pixels.shape[0], image.pixels.shape[1])
+    instances = tuple(_turn_instance(i, size, orientation) for i in image.outlines.instances)
+    outlines = InstanceImage(image.outlines.image, (turned.shape[0], turned.shape[1]), instances)
+    return TrainImage(image.name, turned, outlines)
+
+
+def _turn(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+    mirrored = pixels[:, ::-1] if orientation >= 4 else pixels
+    return np.rot90(mirrored, orientation % 4)
+
+
+def _turn_instance(instance: Instance, size: tuple[int, int], orientation: int) -> Instance:
+    (height, width), (x, y) = size, instance.corner
+    h, w = instance.crop.shape
+    if orientation >= 4:
+        x = width - x - w
+    for _ in range(orientation % 4):  # a quarter turn to the left: (x, y) goes to (y, width - x)
+        x, y, w, h, width, height = y, width - x - w, h, w, height, width
+    crop = np.ascontiguousarray(_turn(instance.crop, orientation)).astype(np.bool_)
+    return Instance(instance.class_name, (x, y), crop)
+
+
+def draw_sample(
+    images: Sequence[TrainImage],
+    item: Item,
+    config: SampleConfig,
+    class_names: Sequence[str],
+    generator: torch.Generator,
+) -> RegionSample:
+    """Draw a varied sample of a box.
+
+    Args:
+        images: All images.
+        item: Which box.
+        config: Windows and variation.
+        class_names: Names that cells are labelled by.
+        generator: Where chance comes from.
+    """
+    orientation = int(torch.randint(N_ORIENTATIONS, (), generator=generator))
+    turned = turn(images[item.image], orientation)
+    box = turned.outlines.instances[item.instance].box
+    if config.jitter:
+        box = jitter_box(box, config.jitter, generator, min_iou=0.7)
+    zooms = config.zoom ** (torch.rand(len(config.scales), generator=generator) * 2 - 1)
+    scales = [scale * zoom for scale, zoom in zip(config.scales, zooms.tolist(), strict=True)]
+    sample = cut_sample(turned, item, config, class_names, box=box, scales=scales)
+    pixels = _recolour(sample.pixels, config.colour, generator)
+    return sample._replace(pixels=pixels, orientation=orientation)
+
+
+def cut_sample(
+    image: TrainImage,
+    item: Item,
+    config: SampleConfig,
+    class_names: Sequence[str],
+    *,
+    box: Box | None = None,
+    scales: Sequence[float] | None = None,
+) -> RegionSample:
+    """Cut the sample of a box as it is, or as another box and other scales say."""
+    outlines = image.outlines
+    prompted = outlines.instances[item.instance]
+    box = box or prompted.box
+    frames = [
+        Frame.around(box, scale, config.size, outlines.size) for scale in scales or config.scales
+    ]
+    pixels = np.stack([cut_window(image.pixels, frame) for frame in frames])  # [V, S, S, 3]
+    cells = (config.cells, config.cells)
+    shown: dict[tuple[int, int], NDArray[np.uint8]] = {}
+    classes = np.zeros((len(frames), *cells), dtype=np.uint8)
+    for number, instance in enumerate(outlines.instances):
+        for view, frame in enumerate(frames):
+            mask = mask_on(instance, frame, cells)
+            shown[number, view] = mask
+            if instance.class_name in class_names:
+                classes[view][mask > COVERED] = 1 + class_names.index(instance.class_name)
+    caption = caption_region(outlines, item.instance)
+    masks = np.zeros((len(caption.phrases), len(frames), *cells), dtype=np.uint8)
+    for row, phrase in enumerate(caption.phrases):
+        for view in range(len(frames)):
+            for number in phrase.instances:
+                np.maximum(masks[row, view], shown[number, view], out=masks[row, view])
+    corners = torch.tensor([box])
+    position = Frame.squashed(outlines.size, config.size).to_unit(corners)[0]
+    return RegionSample(
+        pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),  # [V, 3, S, S]
+        boxes=torch.cat([frame.to_unit(corners) for frame in frames]),
+        position=position,
+        masks=torch.from_numpy(masks),
+        classes=torch.from_numpy(classes),
+        target=1 + list(class_names).index(prompted.class_name),
+        caption=caption,
+        image=item.image,
+        orientation=0,
+    )
+
+
+def _recolour(pixels: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Change contrast, brightness and the balance of the channels, alike in all windows."""
+    if not strength:
+        return pixels
+    chance = torch.rand(3, generator=generator) * 2 - 1
+    tint = 1 + strength / 3 * (torch.rand(3, generator=generator) * 2 - 1)
+    levels = pixels.float()
+    middle = levels.mean()
+    levels = (levels - middle) * (1 + strength * chance[0]) + middle * (1 + strength * chance[1])
+    return (levels * tint.view(3, 1, 1)).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,281 @@
+"""Captions whose phrases own masks, as the tokens that a language model reads and writes.
+
+A phrase is written `<p> phrase </p> [SEG]` (GLaMM, Rasheed et al., CVPR 2024,
+https://arxiv.org/abs/2311.03356, section 4); the state that predicts [SEG] asks for its mask. The
+grammar of what may follow what is enforced while a model writes.
+"""
+
+import re
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from skycue.backbones.vocabulary import REGION_TOKENS
+from skycue.errors import GroundedTextError
+
+IMAGE, BOX, SEG = "<image>", "<bbox>", "[SEG]"
+PHRASE_START, PHRASE_END = "<p>", "</p>"
+SENTENCE_END = re.compile(r"[.!?](\s|$)")
+SPACE_BEFORE_MARK = re.compile(r"\s+([.,;:!?])")
+
+Span = tuple[int, int]
+"""First character and the one behind the last."""
+
+
+class TextCoder(Protocol):
+    """What is needed of a tokenizer; those of `transformers` have it."""
+
+    eos_token_id: int
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Turn text into ids."""
+        ...
+
+    def decode(self, token_ids: list[int], *, skip_special_tokens: bool = False) -> str:
+        """Turn ids into text."""
+        ...
+
+    def convert_tokens_to_ids(self, tokens: str) -> int:
+        """Return the id of one token."""
+        ...
+
+
+class TokenNumbers(NamedTuple):
+    """Ids of the tokens that the grammar knows."""
+
+    seg: int
+    phrase_start: int
+    phrase_end: int
+    end: int
+    never: tuple[int, ...]
+    """Tokens that an answer never holds."""
+
+
+def token_numbers(tokenizer: TextCoder) -> TokenNumbers:
+    """Look up the tokens of the grammar."""
+    seg, start, end = (
+        tokenizer.convert_tokens_to_ids(token) for token in (SEG, PHRASE_START, PHRASE_END)
+    )
+    written = (SEG, PHRASE_START, PHRASE_END)
+    never = tuple(
+        tokenizer.convert_tokens_to_ids(token) for token in REGION_TOKENS if token not in written
+    )
+    return TokenNumbers(seg, start, end, tokenizer.eos_token_id, never)
+
+
+class TextTargets(NamedTuple):
+    """A caption as tokens, with the places that matter.
+
+    Attributes:
+        ids: Tokens of the answer, the end included, [L].
+        seg: Position of each phrase's [SEG], [K].
+        phrases: Positions of each phrase's tokens: first, and one behind the last.
+        between: For two phrases of one sentence that follow each other: their numbers, and the
+            positions between the first one's [SEG] and the second one's <p>.
+    """
+
+    ids: list[int]
+    seg: list[int]
+    phrases: list[Span]
+    between: list[tuple[int, int, Span]]
+
+
+def encode_caption(tokenizer: TextCoder, caption: str, spans: Sequence[Span]) -> TextTargets:
+    """Turn a caption into tokens, each span into `<p> phrase </p> [SEG]`.
+
+    A blank before a phrase belongs to the phrase's tokens, so that words are the same tokens inside
+    and outside of phrases.
+
+    Args:
+        tokenizer: Of the language model, with the region tokens.
+        caption: Its text.
+        spans: Of the phrases, in order, apart from each other.
+    """
+    numbers = token_numbers(tokenizer)
+    ids: list[int] = []
+    seg: list[int] = []
+    phrases: list[Span] = []
+    between: list[tuple[int, int, Span]] = []
+    done = 0
+    for number, (start, end) in enumerate(spans):
+        blank = start - 1 if start > done and caption[start - 1] == " " else start
+        text = caption[done:blank]
+        first = len(ids)
+        ids += _words(tokenizer, text)
+        if number and len(ids) > first and not SENTENCE_END.search(text):
+            between.append((number - 1, number, (first, len(ids))))
+        ids.append(numbers.phrase_start)
+        words = _words(tokenizer, caption[blank:end])
+        phrases.append((len(ids), len(ids) + len(words)))
+        ids += [*words, numbers.phrase_end, numbers.seg]
+        seg.append(len(ids) - 1)
+        done = end
+    ids += [*_words(tokenizer, caption[done:]), numbers.end]
+    return TextTargets(ids, seg, phrases, between)
+
+
+def _words(tokenizer: TextCoder, text: str) -> list[int]:
+    return tokenizer.encode(text, add_special_tokens=False) if text else []
+
+
+class GroundedText(NamedTuple):
+    """What a model wrote.
+
+    Attributes:
+        caption: The text without any token of the grammar.
+        spans: Of the phrases, in order.
+        seg: Position of each phrase's [SEG] among the tokens, or None where it has none.
+        tokens: Positions of each phrase's tokens: first, and one behind the last.
+        is_cut: It ran into the bound of its length.
+    """
+
+    caption: str
+    spans: list[Span]
+    seg: list[int | None]
+    tokens: list[Span]
+    is_cut: bool
+
+
+def decode_caption(tokenizer: TextCoder, ids: Sequence[int]) -> GroundedText:
+    """Read the tokens of an answer back into a caption with phrases.
+
+    Args:
+        tokenizer: Of the language model.
+        ids: What it wrote, with or without the end; what follows the end is not read.
+
+    Raises:
+        GroundedTextError: If phrases are not balanced, or a [SEG] belongs to no phrase.
+    """
+    numbers = token_numbers(tokenizer)
+    caption, run = "", []
+    spans: list[Span] = []
+    seg: list[int | None] = []
+    tokens: list[Span] = []
+    opened: int | None = None
+    finished = False
+    for position, token in enumerate(ids):
+        if token == numbers.end:
+            finished = True
+            break
+        if token not in (numbers.phrase_start, numbers.phrase_end, numbers.seg):
+            run.append(token)
+            continue
+        caption, run, words = _append(tokenizer, caption, run), [], (len(caption), position)
+        if token == numbers.phrase_start:
+            _require(opened is None, "a phrase opens inside a phrase", position)
+            opened = position
+        elif token == numbers.phrase_end:
+            _require(opened is not None, "a phrase closes that was not opened", position)
+            assert opened is not None
+            start = words[0] + (caption[words[0] : words[0] + 1] == " ")
+            spans.append((start, len(caption)))
+            tokens.append((opened + 1, position))
+            seg.append(None)
+            opened = None
+        else:
+            is_next = bool(seg) and seg[-1] is None and tokens[-1][1] == position - 1
+            _require(is_next, "a [SEG] follows no phrase", position)
+            seg[-1] = position
+    _require(opened is None, "a phrase is not closed", len(ids))
+    caption = _append(tokenizer, caption, run)
+    return GroundedText(caption, spans, seg, tokens, not finished)
+
+
+def _append(tokenizer: TextCoder, caption: str, run: list[int]) -> str:
+    """Add the text of some tokens, with one blank between words and none before a mark."""
+    if not run:
+        return caption
+    text = " ".join(tokenizer.decode(run, skip_special_tokens=True).split())
+    text = SPACE_BEFORE_MARK.sub(r"\1", text)
+    joins = not caption or not text or text[0] in ".,;:!?"
+    return caption + ("" if joins else " ") + text
+
+
+def _require(fact: bool, problem: str, position: int) -> None:
+    if not fact:
+        raise GroundedTextError(
+            f"the model's text breaks the grammar: {problem} (token {position})."
+        )
+
+
+class _State(IntEnum):
+    TEXT = 0
+    PHRASE = 1
+    CLOSED = 2
+    ENDED = 3
+
+
+class Grammar:
+    """Says for each row of a batch which tokens may come next.
+
+    Text, then `<p>`, one or more tokens, `</p>`, and at once `[SEG]`; an answer ends outside of
+    phrases, and at the latest with its last allowed token.
+    """
+
+    def __init__(
+        self,
+        numbers: TokenNumbers,
+        rows: int,
+        vocab_size: int,
+        *,
+        max_tokens: int,
+        max_phrases: int,
+    ) -> None:
+        self._numbers = numbers
+        self._state = [_State.TEXT] * rows
+        self._words = [0] * rows
+        self._phrases = [0] * rows
+        self._left = max_tokens
+        self._max_phrases = max_phrases
+        self._forbidden = torch.zeros(vocab_size, dtype=torch.bool)
+        special = (numbers.seg, numbers.phrase_start, numbers.phrase_end, numbers.end)
+        self._forbidden[list(special + numbers.never)] = True
+
+    @property
+    def has_ended(self) -> bool:
+        """All rows have ended."""
+        return all(state == _State.ENDED for state in self._state)
+
+    def forbid(self, logits: Tensor) -> Tensor:
+        """Return logits [R, vocabulary] with minus infinity where a token may not come."""
+        forbidden = self._forbidden.to(logits.device).expand(len(self._state), -1).clone()
+        for row, state in enumerate(self._state):
+            allowed, only = self._choices(row, state)
+            if only:
+                forbidden[row] = True
+            forbidden[row, allowed] = False
+        return logits.masked_fill(forbidden, float("-inf"))
+
+    def _choices(self, row: int, state: _State) -> tuple[list[int], bool]:
+        """Return tokens of the grammar that may come, and whether no others may."""
+        numbers = self._numbers
+        if state == _State.CLOSED:
+            return [numbers.seg], True
+        if state == _State.ENDED:
+            return [numbers.end], True
+        if state == _State.PHRASE:
+            # A phrase must be closed while there is room for </p>, [SEG] and the end.
+            return ([numbers.phrase_end], self._left <= 3) if self._words[row] else ([], False)
+        may_open = self._left >= 5 and self._phrases[row] < self._max_phrases
+        start = [numbers.phrase_start] if may_open else []
+        return [numbers.end, *start], self._left <= 1
+
+    def advance(self, tokens: Sequence[int]) -> None:
+        """Take note of the token that each row wrote."""
+        self._left -= 1
+        numbers = self._numbers
+        for row, token in enumerate(tokens):
+            if token == numbers.phrase_start:
+                self._state[row], self._words[row] = _State.PHRASE, 0
+                self._phrases[row] += 1
+            elif token == numbers.phrase_end:
+                self._state[row] = _State.CLOSED
+            elif token == numbers.seg:
+                self._state[row] = _State.TEXT
+            elif token == numbers.end:
+                self._state[row] = _State.ENDED
+            else:
+                self._words[row] += 1

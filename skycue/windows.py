@@ -1,0 +1,74 @@
+"""Cut what a network sees out of an image: windows that may reach outside, and masks on them."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from skycue.boxes import Frame
+from skycue.data.instances import Instance
+
+OUTSIDE = 127
+"""Level of what lies outside of the image."""
+
+
+def cut_window(pixels: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+    """Show a frame of an image, averaged where it shrinks.
+
+    Args:
+        pixels: RGB, [H, W, 3].
+        frame: What to show; outside of the image it is grey.
+
+    Returns:
+        RGB of the frame's size, [h, w, 3].
+    """
+    canvas = np.full((*frame.size, 3), OUTSIDE, dtype=np.uint8)
+    _paste(canvas, pixels, (0, 0), frame)
+    return canvas
+
+
+def mask_on(instance: Instance, frame: Frame, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return how much of each cell of a frame an object covers, 0 to 255, [h, w] of `size`."""
+    canvas = np.zeros(size, dtype=np.uint8)
+    crop = instance.crop.astype(np.uint8) * 255
+    _paste(canvas, crop, instance.corner, frame._replace(size=size))
+    return canvas
+
+
+def _paste(
+    canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], corner: tuple[int, int], frame: Frame
+) -> None:
+    """Draw pixels that lie at `corner` (x, y) of the image onto the canvas of a frame."""
+    columns = _span(pixels.shape[1], corner[0] - frame.x_min, frame.width / frame.size[1])
+    rows = _span(pixels.shape[0], corner[1] - frame.y_min, frame.height / frame.size[0])
+    left, right = max(columns[0], 0), min(columns[1], frame.size[1])
+    top, bottom = max(rows[0], 0), min(rows[1], frame.size[0])
+    if left >= right or top >= bottom:
+        return
+    # The part of the source behind the whole cells [left, right) x [top, bottom) of the canvas.
+    x = _behind(left, right, corner[0] - frame.x_min, frame.width / frame.size[1])
+    y = _behind(top, bottom, corner[1] - frame.y_min, frame.height / frame.size[0])
+    x_low, x_high = max(math.floor(x[0]) - 1, 0), min(math.ceil(x[1]) + 1, pixels.shape[1])
+    y_low, y_high = max(math.floor(y[0]) - 1, 0), min(math.ceil(y[1]) + 1, pixels.shape[0])
+    part = Image.fromarray(np.ascontiguousarray(pixels[y_low:y_high, x_low:x_high]))
+    box = (
+        max(x[0] - x_low, 0.0),
+        max(y[0] - y_low, 0.0),
+        min(x[1] - x_low, float(part.width)),
+        min(y[1] - y_low, float(part.height)),
+    )
+    if box[2] - box[0] < 1e-6 or box[3] - box[1] < 1e-6:
+        return
+    shown = part.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box)
+    canvas[top:bottom, left:right] = np.asarray(shown)
+
+
+def _span(length: int, offset: float, step: float) -> tuple[int, int]:
+    """Return the cells that a run of pixels covers, by half at least; `step` pixels a cell."""
+    return (math.floor(offset / step + 0.5), math.floor((offset + length) / step + 0.5))
+
+
+def _behind(low: int, high: int, offset: float, step: float) -> tuple[float, float]:
+    """Return where the cells [low, high) lie in the run of pixels that starts at `offset`."""
+    return (low * step - offset, high * step - offset)
