@@ -140,7 +140,7 @@ def examples(
     ],
     force: ForceOption = False,
 ) -> None:
-    """Write the example tiles: drawn/CLASS/*.png to learn from, and a few real/CLASS/*.jpg."""
+    """Write examples: drawn/CLASS/*.png to learn from, real/CLASS/*.jpg, and regions/*.tif."""
     from skycue.data.examples import write_examples
 
     images = write_examples(folder, force=force)

@@ -1,7 +1,8 @@
 """The examples in the package: drawn tiles to learn from, and a few real ones.
 
 The drawn tiles come from `skycue.data.renderer`. The real ones are cut from SpaceNet and NEON
-imagery and lie in `skycue/examples/`, each folder with its licence.
+imagery and lie in `skycue/examples/`, each folder with its licence; so does a georeferenced image
+with objects to put boxes around.
 """
 
 import shutil
@@ -19,7 +20,7 @@ _SHIPPED = Path(__file__).parents[1] / "examples"
 
 
 def write_examples(folder: Path, *, per_class: int = PER_CLASS, force: bool = False) -> list[Path]:
-    """Write `drawn/CLASS/*.png` and `real/CLASS/*.jpg`, a folder per class, under `folder`.
+    """Write `drawn/CLASS/*.png`, `real/CLASS/*.jpg` and `regions/*.tif` under `folder`.
 
     Args:
         folder: Where to write; made if absent.
@@ -43,8 +44,10 @@ def write_examples(folder: Path, *, per_class: int = PER_CLASS, force: bool = Fa
             pixels = draw_scene(name, seed, SIZE).transpose(1, 2, 0)  # [H, W, 3]
             Image.fromarray(pixels).save(path)
             written.append(path)
-    for source in sorted(_SHIPPED.glob("*/*/*.jpg")):
-        path = folder / "real" / source.parent.name / source.name
+    tiles = [(folder / "real" / tile.parent.name, tile) for tile in _SHIPPED.glob("*/*/*.jpg")]
+    rasters = [(folder / "regions", raster) for raster in _SHIPPED.glob("*/regions/*.tif")]
+    for target_folder, source in tiles + rasters:
+        path = target_folder / source.name
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, path)
         written.append(path)

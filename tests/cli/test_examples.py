@@ -19,7 +19,7 @@ def only_forests(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_examples_are_written_and_counted(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["data", "examples", str(tmp_path / "tiles")])
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["images"] == examples.PER_CLASS + 7
+    assert json.loads(result.stdout)["images"] == examples.PER_CLASS + 8
     assert len(list((tmp_path / "tiles" / "drawn" / "forest").iterdir())) == examples.PER_CLASS
 
 

@@ -10,6 +10,7 @@ import skycue
 from skycue.data.examples import write_examples
 from skycue.data.renderer import SCENES, draw_scene
 from skycue.errors import OutputExistsError
+from skycue.geo.raster import read_raster
 
 SHIPPED = Path(skycue.__file__).parent / "examples"
 
@@ -36,6 +37,21 @@ def test_each_shipped_tile_is_named_in_the_licence_of_its_folder() -> None:
     for tile in tiles:
         licence = (SHIPPED / tile.parts[-3] / "LICENSE.md").read_text(encoding="utf-8")
         assert f"| {tile.parent.name}/{tile.name} |" in licence
+
+
+def test_the_shipped_raster_shows_bright_tanks_in_rotterdam(tmp_path: Path) -> None:
+    written = write_examples(tmp_path, per_class=1)
+    (path,) = (path for path in written if path.is_relative_to(tmp_path / "regions"))
+    assert path.stat().st_size < 400_000
+    assert path.name in (SHIPPED / "spacenet" / "LICENSE.md").read_text(encoding="utf-8")
+    raster = read_raster(path)
+    assert raster.georeference is not None
+    assert raster.georeference.crs == "EPSG:32631"
+    assert raster.georeference.to_map(np.array([[180.0, 180.0]])) == pytest.approx(
+        np.array([[593221.93, 5750231.62]]), abs=0.01
+    )
+    tank = raster.pixels[:, 271:346, 166:262]  # the box that the licence names
+    assert tank.mean() > 2 * raster.pixels.mean()
 
 
 def test_a_folder_that_holds_something_is_not_written_into_unless_forced(tmp_path: Path) -> None:
