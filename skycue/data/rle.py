@@ -46,3 +46,39 @@ def polygons_to_mask(polygons: Sequence[Sequence[float]], size: tuple[int, int])
 def area_of(rle: Rle) -> int:
     """Return the number of pixels of a mask."""
     return int(coco_mask.area({"size": list(rle.size), "counts": rle.counts.encode("ascii")}))
+
+
+def encode_runs(runs: Sequence[int], size: tuple[int, int]) -> Rle:
+    """Turn plain run lengths, background first and down the columns, into COCO's coded form.
+
+    Raises:
+        ValueError: If the runs do not fill the size.
+    """
+    if min(runs, default=-1) < 0 or sum(runs) != size[0] * size[1]:
+        raise ValueError(f"runs of {sum(runs)} pixels do not fill {size[0]} x {size[1]}")
+    coded = coco_mask.frPyObjects({"size": list(size), "counts": list(runs)}, *size)
+    return Rle(size=size, counts=coded["counts"].decode("ascii"))
+
+
+def is_whole(rle: Rle) -> bool:
+    """Tell whether the coded runs fill the size exactly.
+
+    Decoding does not find out: runs that are cut off give a mask of whatever was in memory. The
+    code is COCO's: five bits a character from "0" on, a sixth bit where the number goes on, and
+    from the fourth run on the difference to the run before the last.
+    """
+    runs: list[int] = []
+    value, shift = 0, 0
+    for character in rle.counts:
+        digit = ord(character) - ord("0")
+        if not 0 <= digit < 64:
+            return False
+        value |= (digit & 31) << shift
+        shift += 5
+        if digit & 32:
+            continue
+        if digit & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value, shift = 0, 0
+    return shift == 0 and min(runs, default=-1) >= 0 and sum(runs) == rle.size[0] * rle.size[1]
