@@ -1,0 +1,113 @@
+"""The recipe of a region model: its data, its network and the stages of its training."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from skycue.config import Config
+from skycue.regions.clvnet import ClvNetConfig
+from skycue.training_config import TrainConfig
+
+
+class OutlinedSource(Config):
+    """Images with outlined objects, whose captions are written by rules."""
+
+    annotations: Path
+    """COCO instances file, below the data root."""
+    images: Path
+    """Folder of its images, below the data root."""
+
+
+class RecordSource(Config):
+    """Images with captions of their own."""
+
+    records: Path
+    """Records as JSON Lines, below the data root."""
+    images: Path
+    """Folder of its images, below the data root."""
+
+
+class RenderedSource(Config):
+    """Images that the renderer draws before training starts."""
+
+    count: int = Field(gt=0)
+    """Images."""
+    size: int = Field(default=512, gt=0)
+    """Side in pixels."""
+    boxes: int = Field(default=4, gt=0)
+    """Objects of each image that are trained on; all of them are seen."""
+    seed: int = 0
+    """Of the first image; the others count on from it."""
+
+
+class RegionDataConfig(Config):
+    """What to learn from, under `data:`."""
+
+    outlined: tuple[OutlinedSource, ...] = ()
+    """Outlined images; they are turned and mirrored, and captioned anew."""
+    records: tuple[RecordSource, ...] = ()
+    """Captioned images; they are neither turned nor mirrored, for their captions say where."""
+    rendered: RenderedSource | None = None
+    """Drawn images."""
+    held_out: Path | None = None
+    """List of image names, one a line, that only validate; looked for beside the recipe."""
+    jitter: float = Field(default=0.1, ge=0, lt=0.5)
+    """Share of its extent by which each side of a box moves."""
+    zoom: float = Field(default=1.15, ge=1)
+    """Largest change of a window's scale, as a factor."""
+    colour: float = Field(default=0.25, ge=0, lt=1)
+    """Largest change of brightness and contrast."""
+    mask_cells: int = Field(default=96, gt=0)
+    """Side of the mask targets on a view."""
+
+
+class LossWeights(Config):
+    """Factors of the loss terms; GLaMM's, and clvnet.md's choice for the two new ones."""
+
+    text: float = Field(default=1.0, ge=0)
+    """Cross-entropy of the caption's tokens."""
+    bce: float = Field(default=2.0, ge=0)
+    """Binary cross-entropy of mask logits."""
+    dice: float = Field(default=0.5, ge=0)
+    """Dice loss of masks."""
+    coarse: float = Field(default=0.5, ge=0)
+    """Factor on the mask losses of the first pass."""
+    iou: float = Field(default=0.5, ge=0)
+    """Squared error of the expected overlap."""
+    semantic: float = Field(default=0.1, ge=0)
+    """Cross-modal Semantic Consistency Loss."""
+    relation: float = Field(default=0.1, ge=0)
+    """Relationship Consistency Loss."""
+
+
+class RegionStageConfig(Config):
+    """One stage of the training, under `stages:`."""
+
+    name: str = Field(pattern="^[a-z_]+$")
+    """Name in files and logs."""
+    kind: Literal["masks", "full"] = "full"
+    """`masks` trains the segmenter without language; `full` all that `trains` names."""
+    trains: tuple[str, ...] = ("*",)
+    """Shell-style patterns of the parameters that learn."""
+    weights: LossWeights = LossWeights()
+    """Of the loss terms of a `full` stage."""
+    align_after: int = Field(default=500, ge=0)
+    """Steps before the two alignment losses begin: masks are noise before."""
+    train: TrainConfig
+    """Schedule of the stage."""
+
+
+class RegionTrainingConfig(Config):
+    """The recipe of a region model."""
+
+    model: ClvNetConfig = ClvNetConfig()
+    """The network."""
+    data: RegionDataConfig
+    """What it learns from."""
+    stages: tuple[RegionStageConfig, ...] = Field(min_length=1)
+    """In their order."""
+    start: str | None = None
+    """Model folder to start from, such as converted GLaMM weights; none starts anew."""
+    checkpointing: bool = False
+    """Compute activations of the language model again in the backward pass, to save memory."""
