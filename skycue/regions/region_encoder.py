@@ -119,7 +119,7 @@ class RegionEncoder(nn.Module):
         """
         sizes = self.config.cells or [None] * len(levels)
         joined = [
-            convolve(_with_coordinates(_resized(level, size and (size, size))))
+            convolve(_with_coordinates(_resized(level, None if size is None else (size, size))))
             for convolve, level, size in zip(self.level_inputs, levels, sizes, strict=True)
         ]
         for exchange in self.rounds:

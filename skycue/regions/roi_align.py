@@ -55,7 +55,7 @@ def roi_align(
         padding_mode="border",
         align_corners=False,
     )  # [B, D, slots * n, n]
-    sampled = sampled.unflatten(2, (n_slots, n)).transpose(1, 2)  # [B, slots, D, n, n]
+    sampled = sampled.view(n_images, width, n_slots, n, n).transpose(1, 2)
     samples = sampled[image_index, slot] * known[:, None]  # [R, D, n, n]
     return F.avg_pool2d(samples, sampling_ratio).to(feature_map.dtype)  # [R, D, k, k]
 

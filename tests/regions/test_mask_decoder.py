@@ -142,6 +142,6 @@ def test_the_loss_of_the_masks_reaches_the_first_pass() -> None:
     views, queries, mask, regions = draw(2)
     queries.requires_grad_()
     decoded = build("full")(SEGMENTER, views, queries, mask, regions)
-    decoded.masks[0].logits[:, 0].sum().backward()  # type: ignore[no-untyped-call]
+    decoded.masks[0].logits[:, 0].sum().backward()
     assert queries.grad is not None
     assert queries.grad[:, 1].abs().sum() > 0  # phrase 1 is context of phrase 0

@@ -71,7 +71,7 @@ def by_hand(encoder: RegionEncoder, levels: list[Tensor], box: Tensor, image: in
         code = F.relu(state[f"position.{linear}.weight"] @ code + state[f"position.{linear}.bias"])
         weights = (state[f"position.{norm}.weight"], state[f"position.{norm}.bias"])
         code = F.layer_norm(code, code.shape, *weights)
-    return state["output.weight"] @ (region + code) + state["output.bias"]
+    return F.linear(region + code, state["output.weight"], state["output.bias"])
 
 
 def test_a_vector_follows_the_published_steps() -> None:
