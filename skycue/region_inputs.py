@@ -1,0 +1,112 @@
+"""What a user gives to have a region described: an image file, and where to look in it.
+
+A point and the whole image become boxes by a rule stated here, for the network is asked with boxes
+only.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skycue.boxes import Box, check_box
+from skycue.data.images import read_pixels
+from skycue.errors import BoxError
+from skycue.geo.raster import RasterImage, has_georeference, read_raster
+
+POINT_SHARE = 0.1
+"""Side of the box around a point, as a share of the image's shorter side."""
+
+
+def read_region_image(path: Path) -> RasterImage:
+    """Read an image file as RGB with its place on the ground, where the file has one.
+
+    A GeoTIFF keeps its CRS, geotransform and nodata; any other image is read as scene images are.
+
+    Raises:
+        ImageReadError: If it is missing, damaged or of a kind that is not read.
+        GeoError: If its geotransform cannot be used.
+    """
+    if has_georeference(path):
+        return read_raster(path)
+    pixels = read_pixels(path).transpose(2, 0, 1)  # [3, H, W]
+    return RasterImage(np.ascontiguousarray(pixels), None)
+
+
+def parse_numbers(text: str, name: str, form: str) -> tuple[float, ...]:
+    """Read numbers with commas between them.
+
+    Args:
+        text: Such as "10,20,50,60".
+        name: What the message calls it, such as "box 3".
+        form: What is allowed, such as "X0,Y0,X1,Y1".
+
+    Raises:
+        BoxError: If it holds something else than numbers, or another count of them than `form`.
+    """
+    parts = text.split(",")
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except ValueError as error:
+        raise BoxError(f"{name} '{text}' is not {form}: {error}.") from error
+    if len(numbers) != len(form.split(",")):
+        raise BoxError(f"{name} '{text}' has {len(numbers)} numbers; give {form} in pixels.")
+    return numbers
+
+
+def box_around_point(
+    point: Sequence[float], image_size: tuple[int, int], name: str = "point"
+) -> Box:
+    """Return the square whose side is `POINT_SHARE` of the image's shorter side around a point.
+
+    What of it lies outside the image is cut off.
+
+    Args:
+        point: x, y in pixels.
+        image_size: (height, width) of the image.
+        name: What the message calls it.
+
+    Raises:
+        BoxError: If the point is not two finite numbers inside the image.
+    """
+    height, width = image_size
+    x, y = point
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise BoxError(f"{name} [{x:g}, {y:g}] holds a number that is not finite; give X,Y.")
+    if not (0 <= x < width and 0 <= y < height):
+        raise BoxError(
+            f"{name} [{x:g}, {y:g}] lies outside the image of {width} x {height} pixels; give X,Y."
+        )
+    half = POINT_SHARE * min(height, width) / 2
+    return check_box((x - half, y - half, x + half, y + half), image_size, name)
+
+
+def full_frame(image_size: tuple[int, int]) -> Box:
+    """Return the box of a whole image (height, width)."""
+    return (0.0, 0.0, float(image_size[1]), float(image_size[0]))
+
+
+def boxes_of(
+    image_size: tuple[int, int],
+    boxes: Sequence[Sequence[float]],
+    points: Sequence[Sequence[float]] = (),
+    *,
+    whole: bool = False,
+) -> list[Box]:
+    """Return the boxes of one image: those given, those around points, and the whole image last.
+
+    Args:
+        image_size: (height, width) of the image.
+        boxes: x_min, y_min, x_max, y_max in pixels each; cut to the image.
+        points: x, y in pixels each.
+        whole: Add the box of the whole image.
+
+    Raises:
+        BoxError: If a box or a point cannot be used; the message counts them from 1.
+    """
+    found = [check_box(box, image_size, f"box {n}") for n, box in enumerate(boxes, start=1)]
+    found += [
+        box_around_point(point, image_size, f"point {n}") for n, point in enumerate(points, start=1)
+    ]
+    return [*found, full_frame(image_size)] if whole else found
