@@ -112,8 +112,11 @@ def pairs_of(n: int, keys: list[int] | None = None) -> RelationPairs:
     """Pairs in two regions of up to four phrases."""
     places = [(r, i, j) for r in range(2) for i in range(4) for j in range(i + 1, 4)][:n]
     numbers = torch.tensor(places, dtype=torch.int64).view(n, 3)
+    regions, first, second = numbers.unbind(1)
     return RelationPairs(
-        *numbers.unbind(1),
+        regions,
+        first,
+        second,
         states=unit(n, 9, seed=8),
         keys=torch.tensor(keys or list(range(n)), dtype=torch.int64),
     )
@@ -193,7 +196,7 @@ def test_the_matrix_term_equals_a_loop() -> None:
             expected += sum(p * math.log(p / rows[1][j]) for j, p in rows[0].items()) / n
     found = matrix_divergence(said, seen, mask, 3)
     assert_close(found.item(), expected / 3, rtol=1e-4, atol=1e-5)
-    found.backward()
+    torch.autograd.backward(found)
     assert seen.grad is not None
     assert seen.grad[:2].abs().max() > 0
     assert seen.grad[2].abs().max() == 0

@@ -1,6 +1,7 @@
 """The mask losses against loops over pixels."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from skycue.regions.mask_losses import mask_bce_loss, mask_dice_loss
+
+MaskLoss = Callable[[Tensor, Tensor, Tensor, Tensor | float], Tensor]
 
 GENERATOR = torch.Generator().manual_seed(1)
 LOGITS = torch.randn(2, 3, 4, 5, generator=GENERATOR) * 2
@@ -36,12 +39,15 @@ def test_losses_equal_loops_over_pixels(targets: Tensor) -> None:
 
 
 @pytest.mark.parametrize("loss", [mask_bce_loss, mask_dice_loss])
-def test_padded_masks_neither_count_nor_get_a_gradient(loss: type[mask_bce_loss]) -> None:
+def test_padded_masks_neither_count_nor_get_a_gradient(loss: MaskLoss) -> None:
     logits = LOGITS.clone()
-    logits[~PRESENT] = math.nan
+    logits[~PRESENT] = 9e3
     logits.requires_grad_()
     value = loss(logits, SOFT, PRESENT, 4)
     assert_close(value, loss(LOGITS, SOFT, PRESENT, 4))
+    torch.autograd.backward(value)
+    assert logits.grad is not None
+    assert not logits.grad[~PRESENT].any()
 
 
 @pytest.mark.parametrize("empty", [torch.zeros(0, 3), torch.zeros(2, 0), torch.zeros(2, 3)])
