@@ -74,6 +74,41 @@ def gather_equal(tensor: Tensor) -> list[Tensor]:
     return [part.to(tensor.device) for part in parts]
 
 
+def agree(is_so: bool) -> bool:
+    """Return what the first process says, in all of them."""
+    if n_processes() == 1:
+        return is_so
+    answer = torch.tensor(is_so, device=_collective_device())
+    distributed.broadcast(answer, src=0)
+    return bool(answer.item())
+
+
+def wait_for_all() -> None:
+    """Go on when all processes have come here, such as after the first one wrote a file."""
+    sum_over_processes(0)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor that is sharded over processes (FSDP) as a whole; all must ask at once."""
+    if n_processes() == 1:
+        return tensor
+    from torch.distributed.tensor import DTensor
+
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def sharded_like(tensor: Tensor, model: Tensor) -> Tensor:
+    """Return a whole tensor on the device of `model` and sharded as that one is."""
+    tensor = tensor.to(model.device)
+    if n_processes() == 1:
+        return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(model, DTensor):
+        return tensor
+    return distribute_tensor(tensor, model.device_mesh, model.placements)
+
+
 class _GatherRows(torch.autograd.Function):
     """Forward pads, gathers and cuts; backward sums the gradients and keeps the own rows."""
 

@@ -94,12 +94,26 @@ class SharedNetwork:
         return {name: now[inner] for name, inner in names.items()}
 
     def inside(self, task: Callable[[], T]) -> T:
-        """Run something that uses the network, a loss or a prediction, in all processes at once."""
-        if torch.is_grad_enabled() or self.is_sharded:
-            result: T = self._wrapped(task)
-        else:
-            result = task()
-        return result
+        """Run something that uses the network, in all processes at once.
+
+        With gradients it is a loss, to which `backward` belongs; a prediction runs without.
+        """
+        if torch.is_grad_enabled():
+            loss: T = self._wrapped(task)
+            return loss
+        if not self.is_sharded:
+            return task()
+        prediction: T = self._wrapped(task)
+        self._shard_again()
+        return prediction
+
+    def _shard_again(self) -> None:
+        """Give up gathered parameters, which else outlive a `forward` that nothing follows."""
+        from torch.distributed.fsdp import FSDPModule
+
+        for module in self._wrapped.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
 
     @contextmanager
     def accumulating(self) -> Iterator[None]:

@@ -89,9 +89,9 @@ def train(
     Args:
         parameters: What to train, by name; float32, on one device.
         loss_of: Returns the loss of a batch, a scalar, or its terms by name, which add up to it;
-            the names are the same for all batches. It chooses its own autocast. Without
-            `counts_of` it is a mean over the items of the batch; with it, it is the part of this
-            batch in the loss of the step: sums divided by `Batch.totals`.
+            the names are the same for all batches. It chooses its own autocast. Where nothing
+            is counted it is a mean over the items of the batch; where `counts_of` names counts it
+            is the part of this batch in the loss of the step: sums divided by `Batch.totals`.
         n_items: How many items the batch indices number.
         config: Settings of the run.
         seed: Of the batches and of all chance inside a step.
@@ -141,7 +141,7 @@ def train(
                 advance(1)
             validation = None
             if validate and (epoch % config.validate_every == 0 or epoch == config.epochs):
-                with progress.average_in_place():
+                with progress.average_in_place(), torch.no_grad():
                     validation = shared.inside(validate) if shared else validate()
             lr = learning_rate(config, epoch=epoch, step=steps - 1, steps=steps)
             record = progress.count_epoch(lr, validation)
@@ -250,7 +250,7 @@ class _Descent:
         loss_of = self.loss_of
         found = self.shared.inside(lambda: loss_of(batch)) if self.shared else loss_of(batch)
         terms = {"loss": found} if isinstance(found, Tensor) else dict(found)
-        if self.counts_of is None:
+        if batch.totals.keys() == {"items"}:
             share = len(batch.indices) / batch.totals["items"]
             terms = {name: share * term for name, term in terms.items()}
         loss = torch.stack(list(terms.values())).sum()

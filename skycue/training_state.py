@@ -1,4 +1,8 @@
-"""What a training run has reached, and its file: one safetensors file with JSON in its metadata."""
+"""What a training run has reached, and its file: one safetensors file with JSON in its metadata.
+
+Where several processes train, the first one writes the file and all read it; sharded tensors are
+gathered for it.
+"""
 
 import json
 import textwrap
@@ -13,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
+from skycue.distributed import agree, gather_equal, process_index, sharded_like, wait_for_all, whole
 from skycue.errors import TrainingError
 from skycue.files import write_atomically
 
@@ -122,7 +127,7 @@ class TrainingState:
 
     def save_if_older_than(self, seconds: float) -> None:
         """Save if the last save, or the start, is that long ago."""
-        if time.monotonic() - self._saved_at >= seconds:
+        if self._path is not None and agree(time.monotonic() - self._saved_at >= seconds):
             self.save()
 
     def save(self) -> None:
@@ -137,17 +142,26 @@ class TrainingState:
             "loss_sum": self.loss_sum,
             "best_validation": self.best_validation if self.best is not None else None,
         }
+        tensors = self._tensors()
+        if process_index() == 0:
+            content = safetensors_bytes(tensors, {"position": json.dumps(position)})
+            write_atomically(self._path, content)
+        wait_for_all()
+        self._saved_at = time.monotonic()
+
+    def _tensors(self) -> Tensors:
+        """Return all tensors of the state by their names in the file, gathered and whole."""
         tensors = _prefixed("parameter", _copies(self.parameters))
         tensors |= _prefixed("average", self.average or {}) | _prefixed("best", self.best or {})
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= _prefixed(f"optimizer.{index}", values)
-        tensors["chance.cpu"] = torch.get_rng_state()
+        tensors = {name: whole(tensor).contiguous() for name, tensor in tensors.items()}
+        for process, chance in enumerate(gather_equal(torch.get_rng_state())):
+            tensors[_chance_name("cpu", process)] = chance
         if (device := self._device()).type == "cuda":
-            tensors["chance.cuda"] = torch.cuda.get_rng_state(device)
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        content = safetensors_bytes(tensors, {"position": json.dumps(position)})
-        write_atomically(self._path, content)
-        self._saved_at = time.monotonic()
+            for process, chance in enumerate(gather_equal(torch.cuda.get_rng_state(device))):
+                tensors[_chance_name("cuda", process)] = chance
+        return tensors
 
     def _resume(self, path: Path) -> None:
         try:
@@ -159,17 +173,17 @@ class TrainingState:
                 f"{path} is no training state ({error}): remove it to start anew."
             ) from error
         _refuse_other_run(path, position["identity"], self._identity)
-        self._set_parameters(_without_prefix("parameter", tensors))
-        device = self._device()
+        self._set_parameters(self._placed(_without_prefix("parameter", tensors)))
         if self.average is not None:
-            self.average = {k: v.to(device) for k, v in _without_prefix("average", tensors).items()}
+            self.average = self._placed(_without_prefix("average", tensors))
         if position["best_validation"] is not None:
-            self.best = {k: v.to(device) for k, v in _without_prefix("best", tensors).items()}
+            self.best = self._placed(_without_prefix("best", tensors))
             self.best_validation = position["best_validation"]
         self._set_optimizer(tensors)
-        torch.set_rng_state(tensors["chance.cpu"])
-        if device.type == "cuda" and "chance.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["chance.cuda"], device)
+        torch.set_rng_state(tensors[_chance_name("cpu", process_index())])
+        cuda_chance = tensors.get(_chance_name("cuda", process_index()))
+        if (device := self._device()).type == "cuda" and cuda_chance is not None:
+            torch.cuda.set_rng_state(cuda_chance, device)
         self.records = [EpochRecord(*record) for record in position["records"]]
         self.step, self.updates = position["step"], position["updates"]
         self.loss_sum = position["loss_sum"]
@@ -177,15 +191,22 @@ class TrainingState:
     def _device(self) -> torch.device:
         return next(iter(self.parameters.values())).device
 
+    def _placed(self, values: Tensors) -> Tensors:
+        """Put whole tensors where the parameters of their names are."""
+        return {name: sharded_like(value, self.parameters[name]) for name, value in values.items()}
+
     def _set_parameters(self, values: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(values[name])
 
     def _set_optimizer(self, tensors: Tensors) -> None:
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         state: dict[int, Tensors] = {}
         for name, tensor in _without_prefix("optimizer", tensors).items():
             index, key = name.split(".", 1)
+            if tensor.ndim > 0:  # all but the count of steps has the shape of the parameter
+                tensor = sharded_like(tensor, parameters[int(index)])
             state.setdefault(int(index), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
@@ -203,6 +224,11 @@ def _refuse_other_run(path: Path, saved: Mapping[str, str], asked: Mapping[str, 
 
 def _short(value: str | None) -> str:
     return textwrap.shorten(str(value), SHOWN_LETTERS, placeholder="...")
+
+
+def _chance_name(device: str, process: int) -> str:
+    """Name the state of chance of one process in the file."""
+    return f"chance.{device}" + (f".{process}" if process else "")
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
