@@ -4,9 +4,11 @@ An answer is kept as `answer.json` (all of it), as a COCO file (its masks), as G
 image has a place on the ground, and as a picture.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,12 +18,18 @@ from pydantic import BaseModel, JsonValue
 from skycue.boxes import Box, xyxy_to_xywh
 from skycue.data.instances import instance_of
 from skycue.data.rle import Rle, encode_mask
-from skycue.geo.raster import GeoReference
+from skycue.files import write_atomically
+from skycue.geo.raster import GeoReference, RasterImage
 from skycue.geo.vectors import MaskedObject, features_of
 from skycue.region_drawing import DrawnPhrase, draw_region
 
 Mask = NDArray[np.bool_]
 
+ANSWER_FILE = "answer.json"
+MASKS_FILE = "masks.json"
+FEATURES_FILE = "features.geojson"
+PICTURE_FILE = "overlay.png"
+"""Names of the files that `write_answer` writes."""
 UNNAMED = "region"
 """Category of a mask whose class is not known."""
 MAX_SAME_WORDS = 3
@@ -234,6 +242,28 @@ class Describer(Protocol):
     def encode(self, image: NDArray[np.uint8], /) -> EncodedRegionImage:
         """Encode an image, RGB [3, H, W]."""
         ...
+
+
+def write_answer(folder: Path, answer: Answer, image: RasterImage) -> None:
+    """Write `answer.json`, `masks.json`, `overlay.png` and, with a place, `features.geojson`.
+
+    Args:
+        folder: Where to write; made if absent, files of these names are replaced.
+        answer: What to write.
+        image: The image that it is about.
+
+    Raises:
+        GeoError: If the image's CRS cannot be brought to WGS 84; nothing is written then.
+    """
+    content: dict[str, bytes | str] = {}
+    if image.georeference is not None:
+        features = answer.to_features(image.georeference)
+        content[FEATURES_FILE] = json.dumps(features, ensure_ascii=False) + "\n"
+    content[ANSWER_FILE] = answer.to_json() + "\n"
+    content[MASKS_FILE] = json.dumps(answer.to_coco(), ensure_ascii=False) + "\n"
+    content[PICTURE_FILE] = answer.draw(image.pixels)
+    for name, data in content.items():
+        write_atomically(folder / name, data)
 
 
 def find_flags(

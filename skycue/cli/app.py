@@ -21,6 +21,7 @@ from skycue.cli import (
     classify,
     convert,
     data,
+    describe,
     doctor,
     evaluate,
     fit,
@@ -37,6 +38,7 @@ ORDER = (
     "caption",
     "fit",
     "classify",
+    "describe",
     "evaluate",
     "benchmark",
     "train",
@@ -115,9 +117,7 @@ app.add_typer(data.data)
 app.command()(caption.caption)
 app.command()(fit.fit)
 app.command()(classify.classify)
-app.command()(evaluate.evaluate)
-app.command()(fit.fit)
-app.command()(classify.classify)
+app.command()(describe.describe)
 app.command()(evaluate.evaluate)
 app.command()(benchmark.benchmark)
 app.add_typer(train.train)
