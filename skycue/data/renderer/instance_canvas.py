@@ -5,13 +5,14 @@ object that is seen there. So masks are exact, and what covers an object takes i
 Everything is in metres from the upper left corner, x to the right and y down.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from skycue.data.instances import Instance, instance_of
 from skycue.data.renderer.canvas import Colour, Point
@@ -31,6 +32,8 @@ OVERSAMPLING = 2
 """Drawn pixels along each side of a pixel of the image."""
 SHADOW = (8, 12, 24)
 """Colour of a shadow; the sky lights it."""
+DIRT, CLEAN = (214, 212, 208), (255, 255, 255)
+"""What the darkest and lightest dirt leaves of a colour, of 255."""
 MIN_PIXELS = 12
 """An object with fewer visible pixels is not listed."""
 MIN_VISIBLE = 0.3
@@ -66,7 +69,7 @@ class InstanceCanvas:
         direction, length = rng.uniform(0, 2 * math.pi), rng.uniform(0.35, 1.1)
         self.sun = (length * math.cos(direction), length * math.sin(direction))  # shadow of 1 m
         self._shadow_alpha = int(rng.integers(105, 165))
-        self._tint = rng.normal(1.0, 0.06, 3)
+        self._tint = rng.normal(1.0, 0.025, 3) * rng.normal(1.0, 0.05)
         self._leaves = self._leaf_palettes()
 
     # ground
@@ -135,6 +138,27 @@ class InstanceCanvas:
         dx, dy = self.sun[0] * height_m, self.sun[1] * height_m
         return [(x + dx, y + dy) for x, y in points]
 
+    def lit_side(self, angle: float) -> int:
+        """Return 1 where the sun shines on the side y > 0 of a body along `angle`, else -1."""
+        return 1 if self.light_from(angle + math.pi / 2) > 0 else -1
+
+    def light_from(self, direction: float) -> float:
+        """Return how far a slope that faces `direction` faces the sun, -1 to 1."""
+        x, y = self.sun
+        return -(x * math.cos(direction) + y * math.sin(direction)) / math.hypot(x, y)
+
+    def curve(self, points: Sequence[Point]) -> list[Point]:
+        """Round the corners of a line (Chaikin, twice)."""
+        line = list(points)
+        for _ in range(2):
+            cut = [
+                (a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1]))
+                for a, b in itertools.pairwise(line)
+                for t in (0.25, 0.75)
+            ]
+            line = [line[0], *cut, line[-1]]
+        return line
+
     # objects
 
     def stamp(self, outline: Sequence[Point], class_name: str, colour: Colour) -> int:
@@ -169,6 +193,11 @@ class InstanceCanvas:
             inside >= MIN_INSIDE * whole or pixels >= ENOUGH_PIXELS
         )
 
+    def meets(self, points: Sequence[Point]) -> bool:
+        """Tell whether one of some points lies in the image."""
+        side = self.extent_m
+        return any(0 <= x <= side and 0 <= y <= side for x, y in points)
+
     def is_free(self, points: Sequence[Point]) -> bool:
         """Tell whether no object lies in the box around points."""
         left, top, right, bottom = self._bounds(points)
@@ -201,8 +230,11 @@ class InstanceCanvas:
     # results
 
     def image(self) -> Image.Image:
-        """Return the colours at the size of the image, averaged."""
-        return self._image.reduce(OVERSAMPLING)
+        """Return the colours at the size of the image, averaged, with some dirt on everything."""
+        image = self._image.reduce(OVERSAMPLING)
+        offset = self.rng.integers(TILE_SIDE, size=2)
+        levels = _part_of_tile(tile("clouds"), image.size, offset)
+        return ImageChops.multiply(image, coloured(levels, ramp(DIRT, CLEAN)))
 
     def instances(self) -> tuple[Instance, ...]:
         """Return the objects in the order in which they were drawn, with their visible pixels."""

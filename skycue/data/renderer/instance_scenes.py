@@ -9,15 +9,9 @@ from numpy.typing import NDArray
 
 from skycue.data.instances import Instance
 from skycue.data.renderer.instance_canvas import InstanceCanvas
-from skycue.data.renderer.layouts import (
-    draw_airfield,
-    draw_park,
-    draw_school,
-    draw_street,
-    draw_suburb,
-    draw_tank_farm,
-)
+from skycue.data.renderer.land_layouts import draw_airfield, draw_motorway, draw_tank_farm
 from skycue.data.renderer.sensors import TRAIN_SENSORS, Sensor, see, sensor_of
+from skycue.data.renderer.town_layouts import draw_park, draw_school, draw_street, draw_suburb
 from skycue.data.renderer.waterside import draw_marina, draw_port, draw_river, draw_sea
 
 CLASS_NAMES = (
@@ -64,9 +58,10 @@ class Layout(NamedTuple):
 LAYOUTS = {
     "airfield": Layout(draw_airfield, (0.35, 1.0), 1.5),
     "tank farm": Layout(draw_tank_farm, (0.4, 1.2), 1.0),
-    "park": Layout(draw_park, (0.28, 0.6), 1.8),
+    "motorway": Layout(draw_motorway, (0.25, 0.7), 0.8),
+    "park": Layout(draw_park, (0.24, 0.6), 1.8),
     "school": Layout(draw_school, (0.4, 0.75), 1.2),
-    "street": Layout(draw_street, (0.08, 0.2), 1.5),
+    "street": Layout(draw_street, (0.075, 0.17), 1.5),
     "suburb": Layout(draw_suburb, (0.25, 0.6), 0.7),
     "sea": Layout(draw_sea, (0.5, 1.2), 0.9),
     "marina": Layout(draw_marina, (0.25, 0.7), 1.1),

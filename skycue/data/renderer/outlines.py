@@ -2,15 +2,39 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from skycue.data.renderer.canvas import Point
 
 
-def placed(points: Sequence[Point], centre: Point, angle: float, scale: float = 1.0) -> list[Point]:
-    """Turn points of a thing of its own by `angle`, scale them, and move them to `centre`."""
-    along, across = scale * math.cos(angle), scale * math.sin(angle)
-    x0, y0 = centre
-    return [(x0 + x * along - y * across, y0 + x * across + y * along) for x, y in points]
+class Pose(NamedTuple):
+    """Where a thing lies: its points are in lengths along x and widths along y of its own.
+
+    Attributes:
+        centre: The origin of its points, in metres.
+        angle: Direction of its x, in radians.
+        length_m: Metres of a unit of x.
+        width_m: Metres of a unit of y.
+    """
+
+    centre: Point
+    angle: float
+    length_m: float = 1.0
+    width_m: float = 1.0
+
+    def place(self, points: Sequence[Point]) -> list[Point]:
+        """Turn its points into metres on the ground."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        (x0, y0), along, across = self.centre, self.length_m, self.width_m
+        return [
+            (x0 + x * along * cos - y * across * sin, y0 + x * along * sin + y * across * cos)
+            for x, y in points
+        ]
+
+    def quad(self, back: float, front: float, top: float, low: float | None = None) -> list[Point]:
+        """Place a rectangle from `back` to `front`, as wide as from `low` (-top) to `top`."""
+        bottom = -top if low is None else low
+        return self.place([(back, bottom), (front, bottom), (front, top), (back, top)])
 
 
 def mirrored(half: Sequence[Point]) -> list[Point]:
@@ -45,6 +69,12 @@ def band(points: Sequence[Point], width: float) -> list[Point]:
         left.append((x + dx, y + dy))
         right.append((x - dx, y - dy))
     return left + right[::-1]
+
+
+def drawn_in(points: Sequence[Point], share: float) -> list[Point]:
+    """Draw points nearer to their mean, to a share of their distance from it."""
+    x0, y0 = (sum(values) / len(points) for values in zip(*points, strict=True))
+    return [(x0 + share * (x - x0), y0 + share * (y - y0)) for x, y in points]
 
 
 def convex_hull(points: Sequence[Point]) -> list[Point]:

@@ -13,9 +13,9 @@ from skycue.errors import DatasetError
 Matrix = tuple[float, float, float, float, float, float, float, float, float, float, float, float]
 """Three rows of four numbers: red, green and blue out, from red, green, blue in and a level."""
 
-RANDOM_GAIN = 0.05
+RANDOM_GAIN = 0.03
 """Standard deviation of the gain of a channel from image to image."""
-RANDOM_GAMMA = 0.12
+RANDOM_GAMMA = 0.1
 """Standard deviation of the logarithm of the exponent of levels from image to image."""
 
 
@@ -56,13 +56,13 @@ class Sensor(NamedTuple):
 
 
 NATURAL: Matrix = (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
-INFRARED: Matrix = (-0.9, 3.1, -1.2, 0, 0.9, 0.1, 0, 4, 0, 0.75, 0.3, 8)
+INFRARED: Matrix = (0.2, 2.75, -1.95, -8, 0.9, 0.1, 0, 6, 0, 0.75, 0.3, 14)
 """Near infrared, guessed from the green of plants, shown as red; red as green, green as blue."""
 
 _SENSORS = (
     Sensor("web-map", (0.3, 1.1), NATURAL, contrast=1.05, blur=0.6, noise=2, quality=72),
     Sensor("web-map-dark", (0.3, 1.1), (0.86, 0.06, 0, -6, 0.02, 0.9, 0, -6, 0, 0.04, 0.86, -6),
-           contrast=1.12, blur=0.6, noise=2.5, quality=78, gamma=1.15),
+           contrast=1.1, blur=0.6, noise=2.5, quality=78, gamma=1.06),
     Sensor("web-map-green", (0.3, 1.1), (0.84, 0.06, 0.02, 0, 0.02, 1.0, 0.03, 4, 0, 0.1, 0.84, 2),
            haze=0.07, blur=0.7, noise=2, quality=66),
     Sensor("aerial", (0.08, 0.5), NATURAL, contrast=1.12, blur=0.35, noise=3),
@@ -73,13 +73,16 @@ _SENSORS = (
            contrast=0.9, haze=0.18, blur=0.8, noise=1.5, quality=80),
     Sensor("satellite-sharp", (0.3, 0.8), (1.0, 0.02, 0, -4, 0, 1.0, 0, -4, 0, 0.03, 0.95, -4),
            contrast=1.2, blur=0.3, noise=3.5, quality=85, gamma=1.1),
-    Sensor("pan-sharpened", (0.3, 0.9), (0.78, 0.2, 0.12, -8, 0.1, 0.76, 0.2, 6, 0.16, 0.24, 0.72, 20),
+    Sensor("pan-sharpened", (0.3, 0.9),
+           (0.78, 0.2, 0.12, -8, 0.1, 0.76, 0.2, 6, 0.16, 0.24, 0.72, 20),
            contrast=1.1, blur=0.25, noise=4),
-    Sensor("grey-low-contrast", (0.3, 1.0), (0.5, 0.4, 0.1, 0, 0.26, 0.62, 0.12, 0, 0.24, 0.4, 0.36, 2),
+    Sensor("grey-low-contrast", (0.3, 1.0),
+           (0.5, 0.4, 0.1, 0, 0.26, 0.62, 0.12, 0, 0.24, 0.4, 0.36, 2),
            contrast=0.6, haze=0.12, blur=0.9, noise=2.5, quality=70),
     Sensor("coarse", (0.4, 1.1), (0.95, 0.05, 0, 0, 0.03, 0.94, 0.03, 0, 0, 0.06, 0.92, 4),
            blur=0.6, coarse=1.9, noise=3, quality=82),
-    Sensor("aerial-cold", (0.08, 0.4), (0.84, 0.08, 0.06, 0, 0.02, 0.95, 0.04, 2, 0, 0.08, 1.02, 10),
+    Sensor("aerial-cold", (0.08, 0.4),
+           (0.84, 0.08, 0.06, 0, 0.02, 0.95, 0.04, 2, 0, 0.08, 1.02, 10),
            contrast=0.88, haze=0.06, blur=0.7, noise=5),
 )  # fmt: skip
 SENSORS = {sensor.name: sensor for sensor in _SENSORS}
@@ -109,13 +112,20 @@ def see(image: Image.Image, sensor: Sensor, rng: np.random.Generator) -> NDArray
         small = (max(1, round(size[0] / sensor.coarse)), max(1, round(size[1] / sensor.coarse)))
         image = image.resize(small, Image.Resampling.BOX)
     if sensor.blur > MIN_BLUR:
-        image = image.filter(ImageFilter.GaussianBlur(sensor.blur))
+        image = image.filter(_point_spread(sensor.blur))
     image = _with_noise(image, sensor.noise, rng)
     if sensor.coarse > 1:
         image = image.resize(size, Image.Resampling.BICUBIC)
     if sensor.quality:
         image = _through_jpeg(image, sensor.quality)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))  # [3, H, W]
+
+
+def _point_spread(deviation: float) -> ImageFilter.Kernel:
+    """Return a normal point spread on 3 x 3 pixels."""
+    side = np.exp(-0.5 / deviation**2)
+    row = np.array([side, 1.0, side])
+    return ImageFilter.Kernel((3, 3), np.outer(row, row).ravel().tolist())
 
 
 def _own_matrix(sensor: Sensor, rng: np.random.Generator) -> Matrix:

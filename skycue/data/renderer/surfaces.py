@@ -55,8 +55,8 @@ MATERIALS = {
     "green water": Material("ripples", (32, 54, 50), (64, 86, 74)),
     "blue water": Material("ripples", (28, 62, 84), (62, 98, 116)),
     "river water": Material("ripples", (34, 40, 36), (66, 72, 60)),
-    "forest": Material("canopy", (14, 24, 14), (76, 92, 50), 7.0),
-    "light forest": Material("canopy", (26, 34, 18), (104, 112, 62), 8.0),
+    "forest": Material("canopy", (16, 26, 15), (96, 112, 64), 7.0),
+    "light forest": Material("canopy", (28, 36, 20), (122, 130, 78), 8.0),
     "crop": Material("rows", (70, 92, 44), (118, 136, 72), 2.4),
     "ripe crop": Material("rows", (134, 120, 72), (182, 166, 110), 2.4),
     "ploughed soil": Material("rows", (104, 84, 64), (148, 122, 94), 3.0),
@@ -94,7 +94,9 @@ def crown_sprites(count: int = 10, side: int = 64) -> tuple[tuple[Image.Image, I
     sprites = []
     for _ in range(count):
         waves = rng.uniform(0.02, 0.07, 4), rng.uniform(0, 2 * np.pi, 4)
-        edge = 0.84 + sum(a * np.cos((k + 3) * angle + p) for k, (a, p) in enumerate(zip(*waves)))
+        edge = 0.84 + sum(
+            a * np.cos((k + 3) * angle + p) for k, (a, p) in enumerate(zip(*waves, strict=True))
+        )
         levels = np.zeros((side, side))
         for _ in range(26):
             place, width = rng.normal(0, 0.42, 2), rng.uniform(0.12, 0.26)
@@ -125,7 +127,8 @@ def _fractal(rng: np.random.Generator, power: float) -> NDArray[np.float64]:
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(rng.standard_normal((TILE_SIDE, TILE_SIDE))) / frequency**power
     field: NDArray[np.float64] = np.fft.irfft2(spectrum, s=(TILE_SIDE, TILE_SIDE))
-    return field / field.std()
+    field /= field.std()
+    return field
 
 
 def _ripples(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -135,7 +138,8 @@ def _ripples(rng: np.random.Generator) -> NDArray[np.float64]:
     band *= 0.25 + np.exp(-((np.arctan2(rows, columns + 1e-9) - 0.5) ** 2) / 0.5)
     spectrum = np.fft.rfft2(rng.standard_normal((TILE_SIDE, TILE_SIDE))) * band
     field: NDArray[np.float64] = np.fft.irfft2(spectrum, s=(TILE_SIDE, TILE_SIDE))
-    return field / field.std()
+    field /= field.std()
+    return field
 
 
 def _canopy(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -166,4 +170,5 @@ def _rows(rng: np.random.Generator) -> NDArray[np.float64]:
 def _to_levels(field: NDArray[np.float64]) -> Levels:
     """Stretch a field to 0..255, three deviations from its mean."""
     scaled = (field - field.mean()) / field.std() * 255 / 6 + 127.5
-    return np.clip(scaled, 0, 255).astype(np.uint8)
+    levels: Levels = np.clip(scaled, 0, 255).astype(np.uint8)
+    return levels

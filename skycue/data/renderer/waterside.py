@@ -1,22 +1,32 @@
 """Places at the water: the open sea, marinas, ports, and rivers with their bridges."""
 
+import itertools
 import math
 
 import numpy as np
 
 from skycue.data.renderer.canvas import Point, moved, rectangle
-from skycue.data.renderer.facilities import draw_hall, draw_house, draw_jetty, draw_pier
 from skycue.data.renderer.instance_canvas import InstanceCanvas
-from skycue.data.renderer.layouts import (
+from skycue.data.renderer.outlines import Pose, band, disc
+from skycue.data.renderer.placing import (
     choose,
     crossing_line,
+    draw_backdrop,
     draw_car_park,
     draw_road,
-    plant_trees,
     somewhere,
 )
-from skycue.data.renderer.objects import PALE, draw_boat, draw_bridge, draw_ship, draw_tank, pick
-from skycue.data.renderer.outlines import band, disc
+from skycue.data.renderer.shapes import PALE
+from skycue.data.renderer.structures import (
+    draw_bridge,
+    draw_hall,
+    draw_house,
+    draw_jetty,
+    draw_pier,
+    draw_rails,
+    draw_tank,
+)
+from skycue.data.renderer.traffic import draw_boat, draw_ship, pick
 
 WATERS = ("deep water", "green water", "blue water", "river water")
 LANDS = ("grass", "dry grass", "gravel", "concrete", "forest")
@@ -69,7 +79,8 @@ def draw_marina(canvas: InstanceCanvas) -> None:
     for across in np.arange(-side, side, gap):
         if rng.random() < 0.85:
             shore = moved(quay, angle, 0, float(across))
-            draw_pier(canvas, shore, angle, length_m * rng.uniform(0.8, 1.1), boat_m, full)
+            pier = Pose(shore, angle, length_m * rng.uniform(0.8, 1.1), boat_m)
+            draw_pier(canvas, pier, share=full)
     for _ in range(int(rng.integers(0, 5))):
         place = somewhere(canvas, 0.05)
         ahead = (place[0] - quay[0]) * math.cos(angle) + (place[1] - quay[1]) * math.sin(angle)
@@ -135,7 +146,7 @@ def draw_port(canvas: InstanceCanvas) -> None:
 def draw_river(canvas: InstanceCanvas) -> None:
     """Draw a river between built-up or wooded banks, with one to three bridges."""
     rng, side = canvas.rng, canvas.extent_m
-    canvas.cover(choose(canvas, LANDS), shade=rng.uniform(0.9, 1.1))
+    draw_backdrop(canvas, LANDS, patches=7)
     angle, width = rng.uniform(0, math.pi), rng.uniform(70, 210) * canvas.gsd_m
     middle = somewhere(canvas, 0.38)
     bend = rng.normal(0, 0.15)
@@ -162,7 +173,7 @@ def draw_river(canvas: InstanceCanvas) -> None:
         for turn in (0, math.pi):
             ends = [moved(place, way + turn, half - 1), moved(place, way + turn, 2 * side)]
             if rails:
-                canvas.paint_line(ends, 0.8 * road_m, (112, 98, 86))
+                draw_rails(canvas, ends[0], ends[1], 0.8 * road_m)
             else:
                 draw_road(canvas, ends, 0.84 * road_m)
         draw_bridge(canvas, moved(place, way, -half), moved(place, way, half), road_m, rails=rails)
@@ -195,6 +206,6 @@ def _dense(course: list[Point]) -> list[Point]:
     """Put three more points between each two."""
     return [
         (a[0] + (b[0] - a[0]) * t / 4, a[1] + (b[1] - a[1]) * t / 4)
-        for a, b in zip(course, course[1:], strict=False)
+        for a, b in itertools.pairwise(course)
         for t in range(4)
     ]
