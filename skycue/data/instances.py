@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from skycue.boxes import Box
-from skycue.data.rle import Rle, decode_mask, polygons_to_mask
+from skycue.data.rle import PlainRle, Rle, decode_mask, polygons_to_mask, whole
 from skycue.errors import DatasetError
 
 Mask = NDArray[np.bool_]
@@ -87,7 +87,7 @@ class _CocoAnnotation(BaseModel):
     id: int
     image_id: int
     category_id: int
-    segmentation: list[list[float]] | Rle
+    segmentation: list[list[float]] | Rle | PlainRle
     iscrowd: int = 0
 
 
@@ -105,7 +105,7 @@ def read_coco(path: Path) -> tuple[InstanceImage, ...]:
 
     Raises:
         DatasetError: If the file is missing or not COCO, or an annotation names an image or
-            category that is not there, or has an empty mask.
+            category that is not there, or has a mask that is empty or cannot be read.
     """
     coco = _parse(path)
     names = {category.id: category.name.replace("_", " ") for category in coco.categories}
@@ -120,10 +120,7 @@ def read_coco(path: Path) -> tuple[InstanceImage, ...]:
         if annotation.iscrowd:
             continue
         size, shape = sizes[annotation.image_id], annotation.segmentation
-        mask = decode_mask(shape) if isinstance(shape, Rle) else polygons_to_mask(shape, size)
-        if mask.shape != size:
-            raise DatasetError(f"{where} has a mask of {mask.shape}, its image is {size}.")
-        instance = instance_of(names[annotation.category_id], mask)
+        instance = instance_of(names[annotation.category_id], _mask_of(shape, size, where))
         if instance is None:
             raise DatasetError(f"{where} has an empty mask; remove it.")
         found[annotation.image_id].append(instance)
@@ -131,6 +128,18 @@ def read_coco(path: Path) -> tuple[InstanceImage, ...]:
         InstanceImage(image.file_name, sizes[image.id], tuple(found[image.id]))
         for image in coco.images
     )
+
+
+def _mask_of(shape: list[list[float]] | Rle | PlainRle, size: tuple[int, int], where: str) -> Mask:
+    """Return the mask of an annotation, [H, W]."""
+    if not isinstance(shape, list) and shape.size != size:
+        raise DatasetError(f"{where} has a mask of {shape.size}, its image is {size}.")
+    try:
+        return (
+            polygons_to_mask(shape, size) if isinstance(shape, list) else decode_mask(whole(shape))
+        )
+    except ValueError as error:
+        raise DatasetError(f"{where} has a mask that cannot be read: {error}.") from error
 
 
 def _parse(path: Path) -> _Coco:

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Self
 
-import numpy as np
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from skycue.boxes import Box, check_box
 from skycue.data.caption_templates import check_class_name
 from skycue.data.instances import Instance, InstanceImage, instance_of
 from skycue.data.region_captions import GroundedCaption, caption_image, caption_region
-from skycue.data.rle import Mask, Rle, area_of, decode_mask, encode_mask, is_whole
+from skycue.data.rle import Mask, Rle, area_of, decode_mask, encode_mask, is_whole, merge_masks
 from skycue.errors import BoxError, RecordError
 from skycue.files import write_atomically
 
@@ -35,8 +34,7 @@ class PhraseRecord(BaseModel, frozen=True, extra="forbid"):
 
     def mask(self) -> Mask:
         """Return the union of the masks, [H, W]."""
-        union: Mask = np.logical_or.reduce([decode_mask(rle) for rle in self.masks])
-        return union
+        return decode_mask(merge_masks(self.masks))
 
 
 class RegionRecord(BaseModel, frozen=True, extra="forbid"):

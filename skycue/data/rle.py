@@ -19,6 +19,15 @@ class Rle(BaseModel, frozen=True, extra="forbid"):
     """Run lengths, coded as COCO does."""
 
 
+class PlainRle(BaseModel, frozen=True, extra="forbid"):
+    """A mask whose runs stand as numbers, background first, as some COCO files have them."""
+
+    size: tuple[int, int]
+    """(height, width) in pixels."""
+    counts: tuple[int, ...]
+    """Run lengths down the columns."""
+
+
 def encode_mask(mask: Mask) -> Rle:
     """Turn a mask [H, W] into run lengths."""
     coded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
@@ -60,6 +69,19 @@ def encode_runs(runs: Sequence[int], size: tuple[int, int]) -> Rle:
     return Rle(size=size, counts=coded["counts"].decode("ascii"))
 
 
+def whole(shape: Rle | PlainRle) -> Rle:
+    """Return a mask of a file in the coded form, once its runs are known to fill its size.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    if isinstance(shape, PlainRle):
+        return encode_runs(shape.counts, shape.size)
+    if not is_whole(shape):
+        raise ValueError(f"coded runs do not fill {shape.size[0]} x {shape.size[1]}")
+    return shape
+
+
 def is_whole(rle: Rle) -> bool:
     """Tell whether the coded runs fill the size exactly.
 
@@ -82,3 +104,16 @@ def is_whole(rle: Rle) -> bool:
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value, shift = 0, 0
     return shift == 0 and min(runs, default=-1) >= 0 and sum(runs) == rle.size[0] * rle.size[1]
+
+
+def encode_polygon(polygon: Sequence[float], size: tuple[int, int]) -> Rle:
+    """Fill one polygon, a flat list x, y, x, y, ... of at least three points, as run lengths."""
+    (coded,) = coco_mask.frPyObjects([list(polygon)], *size)
+    return Rle(size=size, counts=coded["counts"].decode("ascii"))
+
+
+def merge_masks(masks: Sequence[Rle]) -> Rle:
+    """Return the union of masks of one size, at least one."""
+    coded = [{"size": list(rle.size), "counts": rle.counts.encode("ascii")} for rle in masks]
+    merged = coco_mask.merge(coded)
+    return Rle(size=masks[0].size, counts=merged["counts"].decode("ascii"))

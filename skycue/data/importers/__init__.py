@@ -1,0 +1,1 @@
+"""Readers of published datasets that turn their files into region records."""
