@@ -14,6 +14,7 @@ from skycue.backbones.sentence import MINILM, SentenceEncoder
 from skycue.data.region_captions import class_and_box_caption
 from skycue.data.regions import RegionRecord
 from skycue.data.rle import Rle, encode_mask
+from skycue.errors import ConfigError
 from skycue.metrics.captions import cider, meteor
 from skycue.metrics.grounding import (
     Floats,
@@ -53,6 +54,7 @@ Metric: TypeAlias = Literal[
     "jitter",
 ]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+_MINILM_LABEL = "minilm"
 
 
 class Case(NamedTuple):
@@ -108,9 +110,33 @@ def sentence_similarity(encoder: SentenceEncoder, texts: Sequence[str]) -> TextS
     return similarity
 
 
+def select_metrics(names: str) -> tuple[Metric, ...]:
+    """Read names of metrics separated by commas; "all" is all of them.
+
+    Raises:
+        ConfigError: If a name is unknown or there is none.
+    """
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    for name in asked:
+        if name not in (*METRICS, "all"):
+            raise ConfigError(f"no metric {name!r}; there are {', '.join(METRICS)}, and all.")
+    if not asked:
+        raise ConfigError(f"no metric is given; there are {', '.join(METRICS)}, and all.")
+    return METRICS if "all" in asked else tuple(name for name in METRICS if name in asked)
+
+
+def open_sentence_encoder(name: str) -> SentenceEncoder:
+    """Load what compares phrases: "minilm", a folder, or a name on the hub.
+
+    Raises:
+        CheckpointError: If there is no such encoder.
+    """
+    return SentenceEncoder(MINILM if name == _MINILM_LABEL else name)
+
+
 def encoder_label(encoder: SentenceEncoder) -> str:
     """Return the short name that a sentence encoder has in the name of a metric."""
-    return "minilm" if encoder.name == MINILM else Path(encoder.name).name
+    return _MINILM_LABEL if encoder.name == MINILM else Path(encoder.name).name
 
 
 def _measure_meteor(cases: Sequence[Case], sentence: SentenceEncoder | None) -> Found:

@@ -7,6 +7,7 @@ image; a run that asks for more boxes of an image adds a line.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
+from skycue import __version__
 from skycue.boxes import Box
 from skycue.config import Config
 from skycue.data.rle import Rle, encode_mask
 from skycue.errors import RunError
-from skycue.files import write_atomically
+from skycue.files import sha256_of, write_atomically
 from skycue.progress import track
 
 if TYPE_CHECKING:
@@ -110,6 +112,8 @@ class PredictionsHeader(Config):
     """Name and hash of the model that answered."""
 
 
+SHOWN_DIGITS = 12
+"""Digits of a model's hash."""
 Predictions: TypeAlias = dict[tuple[str, Box], Prediction]
 """Answers by image and box."""
 
@@ -186,6 +190,29 @@ def predict_regions(
             os.fsync(file.fileno())
             predictions |= {(image, answer.box): answer for answer in found}
     return predictions
+
+
+def identify_model(name: str) -> str:
+    """Return a model's name and what tells it from others of that name.
+
+    Args:
+        name: A folder, whose files are hashed; or another name, which stands for itself and comes
+            with the version of the package.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return f"{name} of skycue {__version__}"
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
+    digest = hashlib.sha256("".join(path.name + sha256_of(path) for path in files).encode())
+    return f"{name} ({digest.hexdigest()[:SHOWN_DIGITS]})"
+
+
+def drop_other_answers(path: Path, model: str) -> None:
+    """Remove a file of predictions that cannot be gone on with."""
+    try:
+        read_predictions(path, model)
+    except RunError:
+        path.unlink()
 
 
 def _end_of_whole_lines(path: Path) -> int:

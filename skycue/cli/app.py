@@ -24,6 +24,7 @@ from skycue.cli import (
     describe,
     doctor,
     evaluate,
+    evaluate_regions,
     fit,
     split,
     train,
@@ -40,6 +41,7 @@ ORDER = (
     "classify",
     "describe",
     "evaluate",
+    "evaluate regions",
     "benchmark",
     "train",
 )
@@ -52,6 +54,15 @@ class CommandGroup(TyperGroup):
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """List the subcommands in the order of `ORDER`, not by the alphabet."""
         return sorted(self.commands, key=ORDER.index)
+
+    def resolve_command(  # type: ignore[override]
+        self, ctx: typer.Context, args: list[str]
+    ) -> tuple[str | None, object, list[str]]:
+        """Find a command of two words, such as `evaluate regions`, before one of one."""
+        two_words = " ".join(args[:2])
+        if two_words in self.commands:
+            args = [two_words, *args[2:]]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         """Run the subcommand; a `SkycueError` becomes one line on standard error and exit 1."""
@@ -119,6 +130,7 @@ app.command()(fit.fit)
 app.command()(classify.classify)
 app.command()(describe.describe)
 app.command()(evaluate.evaluate)
+app.command("evaluate regions")(evaluate_regions.evaluate_regions)
 app.command()(benchmark.benchmark)
 app.add_typer(train.train)
 

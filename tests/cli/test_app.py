@@ -33,7 +33,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_commands_are_listed_in_the_order_of_a_user_s_work() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    listed = re.findall(r"^  (\w+)  ", text[text.index("Commands:") :], re.MULTILINE)
+    listed = re.findall(r"^  (\w+(?: \w+)?)  ", text[text.index("Commands:") :], re.MULTILINE)
     assert listed == list(ORDER)
 
 
@@ -42,6 +42,15 @@ def test_each_command_explains_itself(name: str) -> None:
     result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0
     assert f"Usage: root {name} " in result.output
+
+
+def test_two_words_name_a_command_where_there_is_one() -> None:
+    runner = CliRunner()
+    regions = runner.invoke(app, ["evaluate", "regions", "--help"]).output
+    assert "Usage: root evaluate regions " in regions
+    assert "Usage: root evaluate [OPTIONS] {model} {data}" in (
+        runner.invoke(app, ["evaluate", "scenes", "--help"]).output
+    )
 
 
 @pytest.mark.parametrize("name", ["caption", "fit", "classify", "evaluate", "benchmark"])
