@@ -21,6 +21,7 @@ from skycue.cli import (
     classify,
     convert,
     data,
+    data_regions,
     describe,
     doctor,
     evaluate,
@@ -124,6 +125,9 @@ def skycue(
 app.command()(doctor.doctor)
 app.command()(convert.convert)
 app.command()(split.split)
+data.data.command("captions-from-instances")(data_regions.captions_from_instances)
+data.data.command("import-regions")(data_regions.import_regions)
+data.data.command("check-regions")(data_regions.check_regions)
 app.add_typer(data.data)
 app.command()(caption.caption)
 app.command()(fit.fit)
