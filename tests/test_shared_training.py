@@ -214,7 +214,7 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path: Path, kind: str) ->
 @pytest.mark.parametrize(
     ("kind", "moment", "counts"),
     [
-        ("ddp", "step", ((3, 0), (6, 0), (0, 4))),
+        ("ddp", "step", ((3, 0), (5, 0), (0, 2))),
         ("ddp", "sync", ((1, 0), (6, 0))),
         ("ddp", "rename", ((2, 0),)),
         ("fsdp", "step", ((4, 0),)),
