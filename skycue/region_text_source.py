@@ -35,13 +35,13 @@ class RegionTextSource:
         return TextSettings(kind="other", maker=maker)
 
     def caption(self, paths: Sequence[Path]) -> list[str]:
-        """Describe each image file as a whole; doubtful captions are logged.
+        """Describe each image file as a whole; doubtful ones are counted in the log.
 
         Raises:
             CaptionError: If a caption comes out empty.
             ImageReadError: If an image cannot be read.
         """
-        captions = []
+        captions, doubts = [], []
         for path in paths:
             pixels = read_region_image(path).pixels
             box = full_frame((pixels.shape[1], pixels.shape[2]))
@@ -51,6 +51,8 @@ class RegionTextSource:
                     f"{path}: the model wrote an empty caption; use another --model."
                 )
             if answer.flags:
-                logger.warning("%s: %s", path, "; ".join(answer.flags))
+                doubts.append(f"{path}: {'; '.join(answer.flags)}")
             captions.append(answer.caption)
+        if doubts:
+            logger.warning("%d of %d are doubtful, first %s", len(doubts), len(paths), doubts[0])
         return captions
