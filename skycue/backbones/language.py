@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from skycue.backbones.hub import check_name, explain_loading, load_model, load_part
-from skycue.backbones.vocabulary import N_BYTES, REGION_TOKENS
+from skycue.backbones.vocabulary import N_BYTES, add_region_words
 from skycue.config import Config
 from skycue.errors import CheckpointError
 
@@ -216,10 +216,7 @@ def add_region_tokens(tokenizer: "PreTrainedTokenizerFast", model: "PreTrainedMo
     Returns:
         Number of tokens that were new.
     """
-    from tokenizers import AddedToken
-
-    tokens = [AddedToken(token, special=True, normalized=False) for token in REGION_TOKENS]
-    n_new = tokenizer.add_tokens(tokens, special_tokens=True)
+    n_new = add_region_words(tokenizer)
     table = cast("nn.Embedding", model.get_input_embeddings())
     n_old = table.num_embeddings
     if len(tokenizer) > n_old:

@@ -29,6 +29,7 @@ SAM_STD = (0.229, 0.224, 0.225)
 """Standard deviation of the RGB channels."""
 _MASK_SCALE = 4  # the decoder's masks are four times as fine as its map
 _WHAT = "SAM"
+_DECODER_EPSILON = 1e-5  # segment-anything's; the default of `SamMaskDecoderConfig` is 1e-6
 _INITIALIZER_RANGE = 0.02  # of plain ViTs; the default of `SamVisionConfig` is 1e-10
 
 
@@ -208,7 +209,7 @@ def _random_sam(settings: SamSettings) -> "SamModel":
     decoder = SamMaskDecoderConfig(
         hidden_size=settings.decoder_width,
         mlp_dim=settings.decoder_hidden,
-        iou_head_hidden_dim=settings.decoder_width,
+        layer_norm_eps=_DECODER_EPSILON,
     )
     config = SamConfig(
         vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder

@@ -62,6 +62,14 @@ def train_bpe_tokenizer(texts: Sequence[str], vocab_size: int) -> "PreTrainedTok
     )
 
 
+def add_region_words(tokenizer: "PreTrainedTokenizerFast") -> int:
+    """Add those of `REGION_TOKENS` that a vocabulary lacks, and return how many they were."""
+    from tokenizers import AddedToken
+
+    tokens = [AddedToken(token, special=True, normalized=False) for token in REGION_TOKENS]
+    return tokenizer.add_tokens(tokens, special_tokens=True)
+
+
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
     """Read a tokenizer that its `save_pretrained` wrote.
 

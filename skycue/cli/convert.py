@@ -1,4 +1,4 @@
-"""`skycue convert`: somebody else's CLIP into a backbone folder."""
+"""`skycue convert`: somebody else's CLIP into a backbone folder, a GLaMM into a region model."""
 
 import json
 from typing import Annotated
@@ -27,8 +27,11 @@ def convert(
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Write the CLIP in SRC as a folder for --backbone, and print one JSON line about it."""
-    from skycue.backbones.convert import convert as convert_clip  # heavy: imported when used
+    """Write the CLIP in SRC as a folder for --backbone, or the GLaMM in SRC as a region model.
 
-    done = convert_clip(source, output, arch, force=force)
+    Prints one JSON line about it.
+    """
+    from skycue.backbones.convert import convert as convert_source  # heavy: imported when used
+
+    done = convert_source(source, output, arch, force=force)
     typer.echo(json.dumps({"source": source, "backbone": str(output), **done._asdict()}))

@@ -60,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "num_pos_feats": 8,
         },
         prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 8},
-        mask_decoder_config={"hidden_size": 16, "mlp_dim": 32, "iou_head_hidden_dim": 16},
+        mask_decoder_config={"hidden_size": 16, "mlp_dim": 32, "layer_norm_eps": 1e-5},
     )
     hf.utils.logging.disable_progress_bar()
     shuffled(hf.SamModel(config)).save_pretrained(path)
@@ -114,7 +114,7 @@ def test_masks_are_those_of_the_mask_decoder_query_by_query(
                 multimask_output=False,
             )
             assert_close(masks.logits[image, query], alone[0, 0, 0], rtol=0, atol=1e-4)
-            assert_close(masks.iou[image, query], iou[0, 0, 0], rtol=0, atol=1e-5)
+            assert_close(masks.iou[image, query], iou[0, 0, 0], rtol=0, atol=1e-4)
 
 
 @torch.no_grad()

@@ -1,7 +1,11 @@
-"""Turn any supported CLIP into one folder of ours: `skycue convert`, and hub names as backbones."""
+"""Turn any supported network into one folder of ours: `skycue convert`, and hub names as backbones.
+
+A GLaMM becomes a region model (`glamm.py`); all else is a CLIP.
+"""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +15,10 @@ from skycue.backbones.clip import Clip
 from skycue.backbones.clip_folder import (
     CONFIG_FILE,
     FORMAT,
-    TOKENIZER_FILE,
     WEIGHTS_FILE,
     save_clip,
 )
-from skycue.backbones.convert import huggingface, openai, openclip
+from skycue.backbones.convert import glamm, huggingface, openai, openclip
 from skycue.backbones.convert.architectures import (
     ARCHITECTURES,
     Architecture,
@@ -63,10 +66,11 @@ class Conversion(NamedTuple):
     """What a conversion did.
 
     Attributes:
-        architecture: Name of the architecture, or "custom".
+        architecture: Name of the architecture, "glamm", or "custom".
         parameters: Number of weights.
         sha256: SHA-256 of each file of weights, by its name.
-        fingerprint: Fingerprint of the backbone written.
+        fingerprint: Fingerprint of the backbone written; of a region model, the SHA-256 of its
+            weights.
     """
 
     architecture: str
@@ -78,7 +82,7 @@ class Conversion(NamedTuple):
 def convert(
     source: str | Path, out: Path, arch: str | Architecture | None = None, *, force: bool = False
 ) -> Conversion:
-    """Read a CLIP of OpenAI, OpenCLIP or Hugging Face and write it as a backbone folder.
+    """Read a CLIP of OpenAI, OpenCLIP or Hugging Face, or a GLaMM, and write a folder of ours.
 
     Args:
         source: A file of weights, a folder as on the hub, or a hub name.
@@ -97,7 +101,11 @@ def convert(
         )
     if Path(source).is_dir() and out.resolve() == Path(source).resolve():
         raise OutputExistsError(f"{out} is the source itself: choose another folder.")
-    foreign = read_foreign(source, arch, allow_pickle=True)
+    path = _locate(source, allow_pickle=True)
+    if path.is_dir() and glamm.is_glamm(path):
+        _refuse_arch(source, arch)
+        return _convert_glamm(path, out)
+    foreign = _read(path, source, arch, allow_pickle=True)
     _save(foreign.clip, out)
     return Conversion(
         foreign.architecture,
@@ -120,19 +128,38 @@ def read_foreign(
     Raises:
         CheckpointError: If the source is damaged, not supported, or needs `arch`.
     """
+    return _read(
+        _locate(source, allow_pickle=allow_pickle), source, arch, allow_pickle=allow_pickle
+    )
+
+
+def _locate(source: str | Path, *, allow_pickle: bool) -> Path:
+    """Return the file or folder of a source; what the hub has is fetched."""
     path = Path(source)
     if not path.exists():
         is_file_name = path.suffix in (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES)
         if is_file_name or path.is_absolute() or str(source).count("/") != 1:
             check_is_file(path)
+        return fetch(str(source), allow_pickle=allow_pickle)
+    return path
+
+
+def _read(
+    path: Path, source: str | Path, arch: str | Architecture | None, *, allow_pickle: bool
+) -> Foreign:
+    """Read a CLIP from a file or a folder."""
     if path.is_file():
         return _read_file(path, arch)
+    _refuse_arch(source, arch)
+    return _read_folder(path, allow_pickle=allow_pickle)
+
+
+def _refuse_arch(source: str | Path, arch: str | Architecture | None) -> None:
+    """Refuse to be told what a folder says itself."""
     if arch is not None:
         raise CheckpointError(
             f"--arch is for a file of weights; the files of {source} say what it is. Leave it out."
         )
-    folder = path if path.is_dir() else fetch(str(source), allow_pickle=allow_pickle)
-    return _read_folder(folder, allow_pickle=allow_pickle)
 
 
 def _read_file(path: Path, arch: str | Architecture | None) -> Foreign:
@@ -180,6 +207,24 @@ def _read_folder(folder: Path, *, allow_pickle: bool) -> Foreign:
     config_of_clip = configuration(measured, described.architecture)
     clip = assemble(config_of_clip, tokenizer, state, source_of, files[0])
     return Foreign(clip, name_of(described.architecture), tuple(files))
+
+
+def _convert_glamm(folder: Path, out: Path) -> Conversion:
+    """Read a GLaMM and write it as a region model; its weights are in memory once."""
+    safe, pickled = huggingface.SAFE_WEIGHTS, huggingface.PICKLED_WEIGHTS
+    files = _weights_in(folder, safe, pickled, allow_pickle=True)
+    state: dict[str, Tensor] = {}
+    for file in files:
+        state |= _read_weights(file)
+    converted = glamm.convert_glamm(folder, state)
+    with _unfinished(out) as temporary:
+        converted.save(temporary)
+    return Conversion(
+        "glamm",
+        sum(tensor.numel() for tensor in converted.state.values()),
+        {path.name: sha256_of(path) for path in files},
+        sha256_of(out / WEIGHTS_FILE),
+    )
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -240,11 +285,19 @@ def _choose(
 
 
 def _save(clip: Clip, out: Path) -> None:
-    """Write a backbone so that an interruption leaves no folder that looks whole."""
+    """Write a backbone."""
+    with _unfinished(out) as temporary:
+        save_clip(clip, temporary)
+
+
+@contextmanager
+def _unfinished(out: Path) -> Iterator[Path]:
+    """Give a folder whose files go to `out` in the end, so that no folder looks whole too early."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        save_clip(clip, Path(temporary))
+        yield Path(temporary)
         out.mkdir(exist_ok=True)
         (out / CONFIG_FILE).unlink(missing_ok=True)
-        for name in (WEIGHTS_FILE, TOKENIZER_FILE, CONFIG_FILE):  # the configuration last
-            (Path(temporary) / name).replace(out / name)
+        written = sorted(Path(temporary).iterdir(), key=lambda path: path.name == CONFIG_FILE)
+        for path in written:  # the configuration last
+            path.replace(out / path.name)

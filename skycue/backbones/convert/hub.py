@@ -1,4 +1,4 @@
-"""Fetch what a CLIP needs from the Hugging Face hub, safetensors first."""
+"""Fetch what a network needs from the Hugging Face hub, safetensors first."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -10,6 +10,7 @@ from skycue.errors import CheckpointError
 DESCRIPTIONS = [
     *(huggingface.CONFIG_FILE, huggingface.PREPROCESSOR_FILE, huggingface.PROCESSOR_FILE),
     *(huggingface.TOKENIZER_FILE, *huggingface.VOCABULARY_FILES, openclip.CONFIG_FILE),
+    *("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
 ]
 """Files that say what the weights are."""
 
