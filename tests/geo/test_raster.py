@@ -11,6 +11,7 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
+import skycue
 from skycue.errors import GeoError, ImageReadError
 from skycue.geo.raster import GeoReference, has_georeference, read_raster
 
@@ -132,3 +133,13 @@ def test_only_a_crs_with_a_geotransform_is_a_georeference(
     no_place.write_bytes(data)
     assert not has_georeference(no_place)
     assert re.search("has no geotransform", caplog.text)
+
+
+def test_only_this_part_imports_rasterio() -> None:
+    package = Path(skycue.__file__).parent
+    found = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if re.search(r"^\s*(import|from) rasterio", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert found == {"geo"}
