@@ -19,6 +19,7 @@ from skycue.data.renderer.placing import (
     draw_backdrop,
     draw_car_park,
     draw_road,
+    drive_along,
     grid,
     plant_trees,
     somewhere,
@@ -95,7 +96,7 @@ def _draw_taxiway(canvas: InstanceCanvas, middle: Point, angle: float) -> None:
         canvas.paint_line(line, width_m, RUBBER, alpha=alpha)
     canvas.paint_line(crossing_line(canvas, middle, angle), 0.5, YELLOW, alpha=220)
     turn = moved(middle, angle, canvas.rng.uniform(-0.4, 0.4) * canvas.extent_m)
-    exits = [moved(turn, angle, -60), turn, moved(turn, angle, 60, 90)]
+    exits = [moved(turn, angle, -40), turn, moved(turn, angle, 40, -50)]
     canvas.paint_line(canvas.curve(exits), 0.5, YELLOW, alpha=200)
 
 
@@ -115,16 +116,18 @@ def _park_aircraft(canvas: InstanceCanvas, middle: Point, depth: float, angle: f
     quarter = -math.pi / 2 if rng.random() < 0.7 else math.pi / 2
     turn = angle + quarter + float(rng.choice([0.0, 0.0, 0.5, -0.5]))
     rows, full = max(1, min(3, int(0.75 * depth / (1.3 * longest)))), rng.uniform(0.4, 0.95)
-    for row in range(rows):
-        across = -depth / 2 + (0.75 + 1.3 * row) * longest
-        step = rng.uniform(1.1, 1.6) * longest
-        for along in np.arange(-0.9 * side, 0.9 * side, step).tolist():
-            place = moved(middle, angle, along + rng.uniform(-2, 2), across)
-            stand = [place, moved(place, turn, 0.8 * longest)]
-            canvas.paint_line(stand, 0.4, YELLOW, alpha=190)
-            own, length_m = _choose_aircraft(canvas, kind if rng.random() < 0.8 else None)
-            if rng.random() < full and canvas.is_free(disc(place, 0.55 * length_m, 8)):
-                draw_airplane(canvas, place, own, length_m, turn + rng.normal(0, 0.05))
+    step = rng.uniform(1.1, 1.6) * longest
+    stands = [
+        moved(middle, angle, along + rng.uniform(-2, 2), -depth / 2 + (0.75 + 1.3 * row) * longest)
+        for row in range(rows)
+        for along in np.arange(-0.9 * side, 0.9 * side, step).tolist()
+    ]
+    for place in stands:
+        canvas.lay_line([place, moved(place, turn, 0.8 * longest)], 0.4, YELLOW, alpha=190)
+    for place in stands:
+        own, length_m = _choose_aircraft(canvas, kind if rng.random() < 0.8 else None)
+        if rng.random() < full and canvas.is_free(disc(place, 0.55 * length_m, 8)):
+            draw_airplane(canvas, place, own, length_m, turn + rng.normal(0, 0.05))
 
 
 def draw_tank_farm(canvas: InstanceCanvas) -> None:
@@ -133,7 +136,8 @@ def draw_tank_farm(canvas: InstanceCanvas) -> None:
     draw_backdrop(canvas, ("gravel", "grass", "dry grass", "soil", "concrete"))
     angle, middle = rng.uniform(0, math.pi / 2), somewhere(canvas, 0.3)
     edge = moved(middle, angle, 0, rng.uniform(-0.5, 0.5) * side)
-    draw_road(canvas, crossing_line(canvas, edge, angle), rng.uniform(7, 12))
+    road, width = crossing_line(canvas, edge, angle), rng.uniform(7, 12)
+    draw_road(canvas, road, width)
     colours = [pick(canvas, PALE), pick(canvas, PALE), pick(canvas, TANK_ROOFS)]
     across = -0.7 * side
     while across < 0.7 * side:
@@ -152,6 +156,7 @@ def draw_tank_farm(canvas: InstanceCanvas) -> None:
             place = moved(row, angle, rng.uniform(-0.4, 0.4) * side)
             draw_hall(canvas, place, rng.uniform(20, 45), min(gap * 0.7, 25), angle)
         across += gap * rng.uniform(1.0, 1.4)
+    drive_along(canvas, road, width)
     plant_trees(canvas, int(rng.integers(0, 60)), over=0.05)
 
 
@@ -173,36 +178,46 @@ def _draw_bund(canvas: InstanceCanvas, places: list[Point], gap: float, angle: f
 def draw_motorway(canvas: InstanceCanvas) -> None:
     """Draw a motorway of two carriageways that bridges cross, with halls and trees beside it."""
     rng, side = canvas.rng, canvas.extent_m
-    draw_backdrop(canvas, ("grass", "dry grass", "lawn", "forest", "gravel"))
-    angle, middle = rng.uniform(0, math.pi), somewhere(canvas, 0.35)
-    lanes_m = rng.uniform(9, 16)
+    draw_backdrop(canvas, ("grass", "dry grass", "lawn", "forest", "gravel"), patches=8)
+    angle, middle, lanes_m = rng.uniform(0, math.pi), somewhere(canvas, 0.35), rng.uniform(9, 16)
     width = 2 * lanes_m + rng.uniform(4, 14)
-    canvas.cover(
-        choose(canvas, ("grass", "dry grass")),
-        band(crossing_line(canvas, middle, angle), width + 30),
-    )
-    for way in (-1, 1):
-        centre = moved(middle, angle, 0, way * (width - lanes_m) / 2)
-        draw_road(canvas, crossing_line(canvas, centre, angle), lanes_m, traffic=0.3)
-    along = rng.uniform(-0.4, -0.1) * side
+    verge = band(crossing_line(canvas, middle, angle), width + 30)
+    canvas.cover(choose(canvas, ("grass", "dry grass")), verge)
+    carriageways = [
+        crossing_line(canvas, moved(middle, angle, 0, way * (width - lanes_m) / 2), angle)
+        for way in (-1, 1)
+    ]
+    for road in carriageways:
+        draw_road(canvas, road, lanes_m)
+    overpasses, along = [], float(rng.uniform(-0.4, -0.1)) * side
     while along < 0.45 * side:
-        way = angle + math.pi / 2 + rng.normal(0, 0.25)
-        place, road_m = moved(middle, angle, along), rng.uniform(10, 24)
-        half = (width / 2 + rng.uniform(4, 12)) / abs(math.cos(way - angle - math.pi / 2))
-        for turn in (0.0, math.pi):
-            ends = [moved(place, way + turn, half - 1), moved(place, way + turn, 2 * side)]
-            draw_road(canvas, ends, 0.84 * road_m)
-        draw_bridge(canvas, moved(place, way, -half), moved(place, way, half), road_m)
+        overpasses.append(_draw_overpass(canvas, moved(middle, angle, along), angle, width))
         along += rng.uniform(0.3, 1.0) * side
-    for place in grid(canvas, angle, rng.uniform(60, 110)):
-        across = -(place[0] - middle[0]) * math.sin(angle) + (place[1] - middle[1]) * math.cos(
-            angle
-        )
-        if abs(across) < width / 2 + 50 or rng.random() < 0.4:
-            continue
-        if canvas.is_free(rectangle(place, 60, 50, angle)):
+    for road in carriageways:
+        drive_along(canvas, road, lanes_m, traffic=rng.uniform(0.1, 0.4))
+    for number, road, road_m in overpasses:
+        drive_along(canvas, road, road_m, on=number)
+    for place in grid(canvas, angle, rng.uniform(45, 90)):
+        dx, dy = place[0] - middle[0], place[1] - middle[1]
+        to_road = abs(dy * math.cos(angle) - dx * math.sin(angle)) - width / 2
+        if to_road > 50 and rng.random() < 0.7 and canvas.is_free(rectangle(place, 60, 50, angle)):
             if rng.random() < 0.25:
                 draw_car_park(canvas, place, 50, 36, angle)
             else:
-                draw_hall(canvas, place, rng.uniform(25, 50), rng.uniform(16, 36), angle)
-    plant_trees(canvas, int(rng.integers(20, 120)), over=0.03)
+                draw_hall(canvas, place, rng.uniform(15, 50), rng.uniform(12, 36), angle)
+    plant_trees(canvas, int(rng.integers(40, 180)), over=0.03)
+
+
+def _draw_overpass(
+    canvas: InstanceCanvas, place: Point, angle: float, width: float
+) -> tuple[int, list[Point], float]:
+    """Draw a road that crosses a motorway on a bridge; return its number, the road, its width."""
+    rng, far = canvas.rng, 2 * canvas.extent_m
+    skew, road_m = rng.normal(0, 0.25), rng.uniform(10, 24)
+    way, half = angle + math.pi / 2 + skew, (width / 2 + rng.uniform(4, 12)) / math.cos(skew)
+    for turn in (0.0, math.pi):
+        ends = [moved(place, way + turn, half - 1), moved(place, way + turn, far)]
+        draw_road(canvas, ends, 0.84 * road_m)
+    deck = [moved(place, way, -half), moved(place, way, half)]
+    number = draw_bridge(canvas, deck[0], deck[1], road_m)
+    return number, [moved(place, way, -far), moved(place, way, far)], road_m

@@ -64,7 +64,7 @@ def draw_backdrop(canvas: InstanceCanvas, materials: Sequence[str], *, patches: 
     for _ in range(int(rng.integers(0, 3))):
         bends = [somewhere(canvas, -0.2), somewhere(canvas, 0.2), somewhere(canvas, -0.2)]
         path = canvas.curve(bends)
-        canvas.paint_line(path, rng.uniform(1.5, 4), (176, 164, 144), alpha=190)
+        canvas.lay_line(path, rng.uniform(1.5, 4), (176, 164, 144), alpha=190)
 
 
 def blob(canvas: InstanceCanvas, middle: Point, radius_m: float) -> list[Point]:
@@ -79,25 +79,37 @@ def blob(canvas: InstanceCanvas, middle: Point, radius_m: float) -> list[Point]:
     return [moved(middle, a, r) for a, r in zip(angles.tolist(), radii.tolist(), strict=True)]
 
 
-def draw_road(
-    canvas: InstanceCanvas, points: Sequence[Point], width_m: float, *, traffic: float = 0.25
-) -> None:
-    """Draw a road with its lanes, and vehicles on a share `traffic` of its places."""
+def draw_road(canvas: InstanceCanvas, points: Sequence[Point], width_m: float) -> None:
+    """Draw a road with its pavements and lanes."""
     rng = canvas.rng
     if rng.random() < 0.8:
-        canvas.paint_line(points, width_m + rng.uniform(1.5, 4.5), PAVEMENT)
+        canvas.lay(band(points, width_m + rng.uniform(1.5, 4.5)), PAVEMENT)
     canvas.cover("asphalt", band(points, width_m), shade=rng.uniform(0.85, 1.35))
     for start, end in itertools.pairwise(points):
         draw_lanes(canvas, start, end, width_m)
-        if canvas.gsd_m > CAR_GSD_M:
-            continue
+
+
+def drive_along(
+    canvas: InstanceCanvas,
+    points: Sequence[Point],
+    width_m: float,
+    *,
+    traffic: float = 0.25,
+    on: int = 0,
+) -> None:
+    """Put vehicles on a share `traffic` of a road's places, where pixels are small enough.
+
+    With `on`, the road is that of the bridge with this number.
+    """
+    rng = canvas.rng
+    for start, end in itertools.pairwise(points) if canvas.gsd_m <= CAR_GSD_M else ():
         angle = heading(start, end)
         for along in np.arange(6, math.dist(start, end) - 6, 14.0).tolist():
             for side in (-1, 1):
-                if rng.random() < traffic:
-                    place = moved(start, angle, along + rng.uniform(-3, 3), side * width_m / 4)
+                place = moved(start, angle, along + rng.uniform(-3, 3), side * width_m / 4)
+                if rng.random() < traffic and canvas.meets([place]):
                     way = angle + (math.pi if side < 0 else 0) + rng.normal(0, 0.02)
-                    draw_vehicle(canvas, place, way, kind=choose(canvas, TRAFFIC))
+                    draw_vehicle(canvas, place, way, kind=choose(canvas, TRAFFIC), on=on)
 
 
 def draw_car_park(

@@ -120,7 +120,7 @@ def draw_baseball_diamond(canvas: InstanceCanvas, home: Point, angle: float, sca
     canvas.paint_disc(moved(home, angle, 0.6 * scale), 0.8 * scale, shade(dirt, 1.25))
     for side in (-1, 1):
         foul = field.place([(0.0, 0.0), (0.7 * field_m, side * 0.7 * field_m)])
-        canvas.paint_line(foul, LINE_M, LINE, alpha=150)
+        canvas.lay_line(foul, LINE_M, LINE, alpha=150)
     return number
 
 

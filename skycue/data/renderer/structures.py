@@ -110,13 +110,13 @@ def draw_pier(canvas: InstanceCanvas, pier: Pose, *, share: float) -> int:
     rng = canvas.rng
     shore, angle, length_m, boat_m = pier
     end, walk_m = moved(shore, angle, length_m), rng.uniform(2.0, 3.5)
-    outline = band([moved(shore, angle, 0.04 * length_m), end], walk_m + 2.06 * boat_m)
+    outline = band([moved(shore, angle, 0.04 * length_m), end], walk_m + 2.12 * boat_m)
     if not canvas.shows(outline):
         return 0
     deck = pick(canvas, PLANKS)
     canvas.paint_line([shore, end], walk_m, deck)
     pitch = boat_m * rng.uniform(0.38, 0.5)
-    places = np.arange(0.06 * length_m + pitch / 2, length_m - pitch / 3, pitch)
+    places = np.arange(0.06 * length_m + pitch / 2, length_m - pitch / 2, pitch)
     for index, along in enumerate(places.tolist()):
         for side in (-1, 1):
             if index % 2 == 0:

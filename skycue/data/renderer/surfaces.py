@@ -20,6 +20,8 @@ TILE_SIDE = 1024
 """Pixels along a period of a tile."""
 TILE_SEED = 20
 """Fixes the tiles: they are the same in every process."""
+CROWN_COUNT = 12
+"""Crowns of single trees that differ in shape."""
 CROWN_SIDE = 18
 """Pixels from crown to crown in the tile "canopy"."""
 ROW_SIDE = 8
@@ -85,14 +87,23 @@ def noise_tile() -> NDArray[np.float32]:
     return np.tile(rng.standard_normal((TILE_SIDE, TILE_SIDE), dtype=np.float32), (2, 2))
 
 
+@functools.lru_cache(maxsize=1024)
+def crown(index: int, radius: int) -> tuple[Levels, Image.Image]:
+    """Return a tree's crown, `index` below `CROWN_COUNT`: its levels and outline, of 2 * radius."""
+    levels, outline = _crowns()[index]
+    side = (2 * radius, 2 * radius)
+    sized = levels.resize(side, Image.Resampling.BILINEAR)
+    return np.asarray(sized), outline.resize(side, Image.Resampling.NEAREST)
+
+
 @functools.cache
-def crown_sprites(count: int = 10, side: int = 64) -> tuple[tuple[Image.Image, Image.Image], ...]:
-    """Return tree crowns: grey levels and outline, each an image of `side` pixels."""
+def _crowns(side: int = 64) -> tuple[tuple[Image.Image, Image.Image], ...]:
+    """Return `CROWN_COUNT` crowns: grey levels and outline, each an image of `side` pixels."""
     rng = np.random.default_rng(TILE_SEED + 1)
     y, x = (np.mgrid[0:side, 0:side] + 0.5) / side * 2 - 1
     angle, radius = np.arctan2(y, x), np.hypot(x, y)
     sprites = []
-    for _ in range(count):
+    for _ in range(CROWN_COUNT):
         waves = rng.uniform(0.02, 0.07, 4), rng.uniform(0, 2 * np.pi, 4)
         edge = 0.84 + sum(
             a * np.cos((k + 3) * angle + p) for k, (a, p) in enumerate(zip(*waves, strict=True))
@@ -112,6 +123,15 @@ def ramp(dark: Colour, light: Colour) -> bytes:
     """Return the 256 colours from dark to light, as a palette of 768 bytes."""
     steps = np.linspace(np.array(dark), np.array(light), 256)
     return np.clip(np.rint(steps), 0, 255).astype(np.uint8).tobytes()
+
+
+def part_of_tile(levels: Levels, shape: tuple[int, int], rng: np.random.Generator) -> Levels:
+    """Return levels of any shape (height, width) from a doubled tile, from where chance says."""
+    rows, columns = rng.integers(TILE_SIDE, size=2).tolist()
+    if max(shape) <= TILE_SIDE:
+        return levels[rows : rows + shape[0], columns : columns + shape[1]]
+    y, x = (np.arange(n) + start for n, start in zip(shape, (rows, columns), strict=True))
+    return levels[np.ix_(y % TILE_SIDE, x % TILE_SIDE)]
 
 
 def coloured(levels: Levels, palette: bytes) -> Image.Image:

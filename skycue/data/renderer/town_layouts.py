@@ -15,6 +15,7 @@ from skycue.data.renderer.placing import (
     draw_backdrop,
     draw_car_park,
     draw_road,
+    drive_along,
     grid,
     plant_row,
     plant_trees,
@@ -49,7 +50,7 @@ def draw_courts(canvas: InstanceCanvas, corner: Point, angle: float, *, kind: st
     fence = rectangle(middle, rows * long_m, count * wide_m, angle)
     if not canvas.is_free(fence):
         return
-    canvas.paint(fence, ground)
+    canvas.lay(fence, ground)
     canvas.paint_line([*fence, fence[0]], 0.3, (70, 76, 70), alpha=200)
     draw = draw_tennis_court if kind == "tennis" else draw_basketball_court
     for row in range(rows):
@@ -71,9 +72,9 @@ def draw_park(canvas: InstanceCanvas) -> None:
     rng, side = canvas.rng, canvas.extent_m
     draw_backdrop(canvas, ("grass", "lawn", "grass", "dry grass"), patches=8)
     angle = rng.uniform(0, math.pi)
-    if rng.random() < 0.6:
-        road = crossing_line(canvas, somewhere(canvas, 0.0), angle)
-        draw_road(canvas, road, rng.uniform(7, 14))
+    road, width = crossing_line(canvas, somewhere(canvas, 0.0), angle), rng.uniform(7, 14)
+    draw_road(canvas, road, width)
+    drive_along(canvas, road, width)
     for _ in range(int(rng.integers(1, 4))):
         home = somewhere(canvas, 0.05)
         inwards = math.atan2(side / 2 - home[1], side / 2 - home[0])
@@ -105,7 +106,9 @@ def draw_school(canvas: InstanceCanvas) -> None:
         for row in np.arange(53, 63, 1.5).tolist():
             canvas.paint_line(stand.place([(-30, row), (30, row)]), 0.4, SEATS[1])
     road = crossing_line(canvas, moved(centre, angle, 0, rng.uniform(80, 130)), angle)
-    draw_road(canvas, road, rng.uniform(7, 13))
+    width = rng.uniform(7, 13)
+    draw_road(canvas, road, width)
+    drive_along(canvas, road, width)
     for kind in ("tennis", "basketball"):
         draw_courts(canvas, somewhere(canvas, 0.0), angle, kind=kind)
     _draw_diamond(canvas, somewhere(canvas, 0.05), rng.uniform(0, 2 * math.pi))
@@ -130,7 +133,8 @@ def draw_street(canvas: InstanceCanvas) -> None:
     streets = [moved(middle, angle, 0, gap * number) for number in range(-2, 3)]
     for street in streets:
         line = crossing_line(canvas, street, angle)
-        draw_road(canvas, line, width, traffic=rng.uniform(0.1, 0.6))
+        draw_road(canvas, line, width)
+        drive_along(canvas, line, width, traffic=rng.uniform(0.1, 0.6))
     for street in streets:
         _line_street(canvas, street, angle, width, gap)
         row = [moved(p, angle, 0, width / 2 + 2.5) for p in crossing_line(canvas, street, angle)]
@@ -154,7 +158,7 @@ def _line_street(
                     draw_car_park(canvas, place, step * 0.9, gap * 0.5, angle)
             elif canvas.is_free(rectangle(place, step * 0.7, depth * 0.8, angle)):
                 drive = moved(middle, angle, along + step * 0.42, way * (width / 2 + 5))
-                canvas.paint(rectangle(drive, 3.2, 10, angle), DRIVE)
+                canvas.lay(rectangle(drive, 3.2, 10, angle), DRIVE)
                 long_m = step * rng.uniform(0.55, 0.8)
                 if halls:
                     draw_hall(canvas, place, long_m, depth * rng.uniform(0.6, 0.9), angle)

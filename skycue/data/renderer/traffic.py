@@ -117,10 +117,10 @@ def draw_wake(canvas: InstanceCanvas, pose: Pose) -> None:
     for lengths, alpha in ((2.0, 14), (1.4, 20), (0.9, 28), (0.5, 36)):
         spread = 0.35 + 0.3 * lengths
         tail = [(-0.46, -0.3), (-0.46 - lengths, -spread), (-0.46 - lengths, spread), (-0.46, 0.3)]
-        canvas.paint(pose.place(tail), FOAM, alpha=alpha)
+        canvas.lay(pose.place(tail), FOAM, alpha=alpha)
     for side in (-1, 1):
         wave = [(0.42, 0.3 * side), (-0.5, 0.85 * side), (-1.1, 1.5 * side)]
-        canvas.paint_line(pose.place(wave), 0.12 * pose.width_m, FOAM, alpha=60)
+        canvas.lay_line(pose.place(wave), 0.12 * pose.width_m, FOAM, alpha=60)
 
 
 def draw_boat(
@@ -142,13 +142,18 @@ def draw_boat(
     return number
 
 
-def draw_vehicle(canvas: InstanceCanvas, centre: Point, angle: float, *, kind: str = "car") -> int:
-    """Draw a vehicle of a kind of `VEHICLES`, driving along `angle`, unless the place is taken."""
+def draw_vehicle(
+    canvas: InstanceCanvas, centre: Point, angle: float, *, kind: str = "car", on: int = 0
+) -> int:
+    """Draw a vehicle of a kind of `VEHICLES`, driving along `angle`, unless the place is taken.
+
+    With `on`, it stands on the object with this number.
+    """
     length_m, width_m, height_m = VEHICLES[kind]
     size = canvas.rng.uniform(0.92, 1.08)
     pose = Pose(centre, angle, length_m * size, width_m * size)
     outline = pose.place(BODY)
-    if not canvas.shows(outline) or not canvas.is_free(outline):
+    if not canvas.shows(outline) or not canvas.is_free(outline, on=on):
         return 0
     colour = pick(canvas, CARS if kind in ("car", "van") else LOADS)
     canvas.shadow(outline, height_m)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from skycue.data.renderer.placing import (
     draw_backdrop,
     draw_car_park,
     draw_road,
+    drive_along,
     somewhere,
 )
 from skycue.data.renderer.shapes import PALE
@@ -29,6 +31,8 @@ from skycue.data.renderer.structures import (
 from skycue.data.renderer.traffic import draw_boat, draw_ship, pick
 
 WATERS = ("deep water", "green water", "blue water", "river water")
+MIN_SPACING = 0.22
+"""Least distance of two bridges, as a share of the side."""
 LANDS = ("grass", "dry grass", "gravel", "concrete", "forest")
 
 
@@ -36,13 +40,18 @@ def draw_sea(canvas: InstanceCanvas) -> None:
     """Draw ships on open water, under way or at anchor, and sometimes a coast."""
     rng, side = canvas.rng, canvas.extent_m
     canvas.cover(choose(canvas, WATERS[:3]), shade=rng.uniform(0.8, 1.3))
-    if rng.random() < 0.35:
-        _draw_coast(canvas, rng.uniform(0, 6.3), 0.42 * side)
+    coast = rng.uniform(0, 2 * math.pi)
+    shore_m = side * rng.uniform(0.2, 0.45) if rng.random() < 0.35 else side
+    if shore_m < side:
+        _draw_coast(canvas, coast, shore_m)
     way = rng.uniform(0, 6.3)
     for _ in range(int(rng.integers(2, 10))):
         length_m = rng.uniform(26, 110) * canvas.gsd_m
         place = somewhere(canvas, 0.02)
-        if not canvas.is_free(disc(place, 0.7 * length_m, 8)):
+        x, y = place[0] - side / 2, place[1] - side / 2
+        to_coast = shore_m - x * math.cos(coast) - y * math.sin(coast)
+        room = disc(place, 0.7 * length_m, 8)
+        if to_coast < 0.15 * side + length_m / 2 or not canvas.is_free(room):
             continue
         angle = way + rng.normal(0, 0.4) if rng.random() < 0.6 else rng.uniform(0, 6.3)
         if length_m < 25:
@@ -97,7 +106,9 @@ def _draw_quay(canvas: InstanceCanvas, quay: Point, angle: float) -> None:
     edge = [moved(quay, angle, 0, w * side) for w in (-2, 2)]
     canvas.paint_line(edge, 3.0, (186, 180, 170))
     road = moved(quay, angle, -rng.uniform(14, 30))
-    draw_road(canvas, crossing_line(canvas, road, angle + math.pi / 2), rng.uniform(7, 12))
+    line, width = crossing_line(canvas, road, angle + math.pi / 2), rng.uniform(7, 12)
+    draw_road(canvas, line, width)
+    drive_along(canvas, line, width)
     for along in np.arange(-side, side, 48.0):
         place = moved(road, angle, -rng.uniform(22, 40), float(along))
         if rng.random() < 0.3:
@@ -158,25 +169,16 @@ def draw_river(canvas: InstanceCanvas) -> None:
         band(course, width + rng.uniform(4, 20)),
     )
     canvas.cover(choose(canvas, WATERS), band(course, width), shade=rng.uniform(0.7, 1.1))
-    spans = sorted(rng.uniform(-0.45, 0.45, int(rng.integers(1, 4))))
+    crossings: list[_Crossing] = []
     last = -1.0
-    for along in spans:
-        if along - last < 0.22:
-            continue
-        last = along
-        skew = rng.normal(0, 0.2)
-        place = moved(middle, angle + bend * along, float(along) * side)
-        way = angle + bend * along * 2 + math.pi / 2 + skew
-        road_m = rng.uniform(9, 30) * min(1.0, max(canvas.gsd_m, 0.5))
-        half = width / 2 / math.cos(skew) + rng.uniform(2, 6)
-        rails = rng.random() < 0.25
-        for turn in (0, math.pi):
-            ends = [moved(place, way + turn, half - 1), moved(place, way + turn, 2 * side)]
-            if rails:
-                draw_rails(canvas, ends[0], ends[1], 0.8 * road_m)
-            else:
-                draw_road(canvas, ends, 0.84 * road_m)
-        draw_bridge(canvas, moved(place, way, -half), moved(place, way, half), road_m, rails=rails)
+    for along in np.sort(rng.uniform(-0.45, 0.45, int(rng.integers(1, 4)))).tolist():
+        if along - last > MIN_SPACING:
+            place, way = moved(middle, angle + bend * along, along * side), angle + 2 * bend * along
+            crossings.append(_cross_river(canvas, place, way + math.pi / 2, width))
+            last = along
+    for crossing in crossings:
+        for road in (crossing.deck, *crossing.ramps) if not crossing.rails else ():
+            drive_along(canvas, road, crossing.width_m, on=crossing.number)
     _settle_banks(canvas, course, width, angle)
     for _ in range(int(rng.integers(0, 3))):
         along = rng.uniform(-0.45, 0.45)
@@ -184,6 +186,32 @@ def draw_river(canvas: InstanceCanvas) -> None:
         length_m = min(rng.uniform(30, 90) * canvas.gsd_m, 0.7 * width)
         if canvas.is_free(disc(place, 0.6 * length_m, 8)):
             draw_ship(canvas, place, length_m, angle + bend * along * 2, wake=rng.random() < 0.4)
+
+
+class _Crossing(NamedTuple):
+    number: int  # of the bridge
+    deck: list[Point]
+    ramps: list[list[Point]]
+    width_m: float
+    rails: bool
+
+
+def _cross_river(canvas: InstanceCanvas, place: Point, across: float, width: float) -> _Crossing:
+    """Draw a bridge over a river, and the road or railway that it carries."""
+    rng, far = canvas.rng, 2 * canvas.extent_m
+    skew = rng.normal(0, 0.2)
+    way, half = across + skew, width / 2 / math.cos(skew) + rng.uniform(2, 6)
+    road_m = rng.uniform(9, 30) * min(1.0, max(canvas.gsd_m, 0.5))
+    rails = rng.random() < 0.25
+    ramps = [[moved(place, way + t, half - 1), moved(place, way + t, far)] for t in (0, math.pi)]
+    for ramp in ramps:
+        if rails:
+            draw_rails(canvas, ramp[0], ramp[1], 0.8 * road_m)
+        else:
+            draw_road(canvas, ramp, 0.84 * road_m)
+    deck = [moved(place, way, -half), moved(place, way, half)]
+    number = draw_bridge(canvas, deck[0], deck[1], road_m, rails=rails)
+    return _Crossing(number, deck, ramps, road_m, rails)
 
 
 def _settle_banks(canvas: InstanceCanvas, course: list[Point], width: float, angle: float) -> None:
