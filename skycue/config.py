@@ -32,7 +32,8 @@ def load_config(model: type[C], path: Path | None, overrides: Sequence[str] = ()
         model: The pydantic model to fill.
         path: A YAML file; or the bare name of one that comes with the package, such as
             `bimors_released`; or None to start from the defaults of `model`.
-        overrides: Settings such as `train.lr=0.01`; the value is read as YAML. Later ones win.
+        overrides: Settings such as `train.lr=0.01` or `stages.0.lr=0.01`, an entry of a list; the
+            value is read as YAML. Later ones win.
 
     Returns:
         A checked instance of `model`.
@@ -109,7 +110,7 @@ def _read_yaml(path: Path) -> dict[str, object]:
 
 
 def _apply(override: str, settings: dict[str, object]) -> None:
-    """Set one `a.b=value` in nested `settings`."""
+    """Set one `a.b=value` in nested `settings`; the entries of a list are named by number."""
     key, separator, text = override.partition("=")
     parts = key.strip().split(".")
     if not separator or not all(parts):
@@ -118,13 +119,21 @@ def _apply(override: str, settings: dict[str, object]) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"the value of override '{override}' is not YAML") from error
-    for depth, part in enumerate(parts[:-1], start=1):
-        inner = settings.setdefault(part, {})
-        if not isinstance(inner, dict):
-            parent = ".".join(parts[:depth])
-            raise ConfigError(f"override '{override}': '{parent}' is {inner!r} and holds no keys")
-        settings = inner
-    settings[parts[-1]] = value
+    holder: object = settings
+    for depth, part in enumerate(parts, start=1):
+        is_last = depth == len(parts)
+        if isinstance(holder, dict):
+            holder[part] = value if is_last else holder.get(part, {})
+            holder = holder[part]
+        elif isinstance(holder, list) and part.isdecimal() and int(part) < len(holder):
+            holder[int(part)] = value if is_last else holder[int(part)]
+            holder = holder[int(part)]
+        else:
+            parent = ".".join(parts[: depth - 1])
+            problem = f"is {holder!r} and holds no keys"
+            if isinstance(holder, list):
+                problem = f"is a list of {len(holder)}; its entries are named 0, 1, ..."
+            raise ConfigError(f"override '{override}': '{parent}' {problem}")
 
 
 def _explanations(model: type[BaseModel], error: ValidationError) -> Iterator[str]:

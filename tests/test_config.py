@@ -23,6 +23,7 @@ class Run(Config):
     train: Train = Train()
     extra_train: Train | None = None
     shots: tuple[int, ...] = (1, 4)
+    stages: tuple[Train, ...] = ()
     name: str = "run"
 
 
@@ -51,6 +52,13 @@ def test_overrides_win_over_the_file_and_later_ones_over_earlier_ones(tmp_path: 
     assert run == Run(train=Train(lr=0.5, steps=3), name="b=c", shots=(16,))
 
 
+def test_an_entry_of_a_list_is_named_by_its_number(tmp_path: Path) -> None:
+    path = write(tmp_path, "stages: [{lr: 0.1}, {lr: 0.2, steps: 3}]\nshots: [1, 2]\n")
+    run = load_config(Run, path, ["stages.1.lr=0.3", "shots.0=8"])
+    assert run.stages == (Train(lr=0.1), Train(lr=0.3, steps=3))
+    assert run.shots == (8, 2)
+
+
 def test_scientific_notation_without_a_point_is_a_number() -> None:
     assert load_config(Run, None, ["train.lr=1e-3"]).train.lr == 0.001
 
@@ -70,7 +78,7 @@ def test_its_json_gives_the_same_configuration_back() -> None:
     [
         ("train:\n  stesp: 3\n", [], r"unknown key 'train.stesp'; did you mean 'steps'\?$"),
         ("extra_train:\n  l_r: 3\n", [], r"unknown key 'extra_train.l_r'; did you mean 'lr'\?$"),
-        ("zzz: 1\n", [], "unknown key 'zzz'; allowed: extra_train, name, shots, train$"),
+        ("zzz: 1\n", [], "unknown key 'zzz'; allowed: extra_train, name, shots, stages, train$"),
         ("", ["train.stesp=3"], "unknown key 'train.stesp'; did you mean 'steps'"),
         ("train:\n  lr: fast\n", [], "'train.lr' is 'fast': input should be a valid number"),
         ("train:\n  lr: -1\n", [], "'train.lr' is -1: input should be greater than 0"),
@@ -83,6 +91,12 @@ def test_its_json_gives_the_same_configuration_back() -> None:
         ("", ["=3"], "override '=3' is not of the form key=value"),
         ("", ["name=["], r"the value of override 'name=\[' is not YAML"),
         ("name: b\n", ["name.x=3"], "override 'name.x=3': 'name' is 'b' and holds no keys"),
+        (
+            "stages: [{}]\n",
+            ["stages.1.lr=3"],
+            "'stages' is a list of 1; its entries are named 0, 1",
+        ),
+        ("stages: [{}]\n", ["stages.lr=3"], "'stages' is a list of 1; its entries are named 0, 1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(
