@@ -5,7 +5,6 @@ runs in the one training loop: a run that was killed goes on where it was and en
 weights. A finished stage is one safetensors file, from which the next one starts.
 """
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -24,16 +23,12 @@ from skycue.clip_trainer import ClipTrainer
 from skycue.data.captions import CAPTIONS_FILE
 from skycue.files import sha256_of, write_atomically
 from skycue.training import train
+from skycue.training_stages import RECIPE_FILE, STATE_FILE, stage_file
 from skycue.training_state import EpochRecord
 
 log = logging.getLogger(__name__)
 
 LOG_FILE = "log.jsonl"
-STATE_FILE = "state.safetensors"
-RECIPE_FILE = "recipe.json"
-STAGES_FOLDER = "stages"
-KEY_LETTERS = 16
-"""Of the hash in the name of a finished stage's file."""
 
 
 def train_clip(
@@ -69,7 +64,7 @@ def train_clip(
     run["recipe"] = config.model_dump_json(exclude={"stages", "phrases"})
     for number, stage in enumerate(config.stages):
         run[f"stage {number}"] = stage.model_dump_json()
-        finished = output / STAGES_FOLDER / f"{stage.name}-{_key_of(run, seed)}.safetensors"
+        finished = stage_file(output, stage.name, run, seed=seed)
         if finished.is_file():
             trainer.load_state(load_file(finished))
             continue
@@ -107,12 +102,6 @@ def _run_stage(
         validate=trainer.validate_retrieval if on_images else None,
         after_epoch=note,
     )
-
-
-def _key_of(run: dict[str, str], seed: int) -> str:
-    """Name what a finished stage depends on: another recipe finds no file and trains anew."""
-    text = json.dumps([seed, run], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LETTERS]
 
 
 @contextmanager

@@ -44,6 +44,8 @@ FLOORS = (
         "training_config",
         "training_state",
         "training",
+        "training_log",
+        "training_stages",
         "scene_config",
         "model_folder",
         "fitting",
