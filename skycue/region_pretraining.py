@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skycue.backbones.segmenter import MaskFeatures
+from skycue.backbones.segmenter import MaskFeatures, MaskOutput
 from skycue.backbones.small_segmenter import SmallSegmenter
 from skycue.region_samples import RegionSample
 
@@ -38,14 +38,11 @@ class MaskPretraining(nn.Module):
 
     def forward(self, samples: Sequence[RegionSample]) -> dict[str, Tensor]:
         """Return the weighted loss terms of a batch, scalars."""
-        pixels = torch.cat([sample.pixels for sample in samples])  # [B V, 3, S, S]
-        boxes = torch.cat([sample.boxes for sample in samples])  # [B V, 4]
-        wanted = torch.cat([sample.masks[0] for sample in samples]).float() / FULL  # [B V, T, T]
-        classes = torch.cat([sample.classes for sample in samples]).long()  # [B V, T, T]
-        target = torch.tensor([s.target for s in samples for _ in s.boxes])  # [B V]
-        features = self.segmenter.encode(pixels.float() / 255)
-        queries = self.query.expand(len(pixels), 1, -1)
-        out = self.segmenter.decode(features, queries, boxes)
+        device = self.query.device
+        wanted = torch.cat([s.masks[0] for s in samples]).to(device).float() / FULL  # [B V, T, T]
+        classes = torch.cat([sample.classes for sample in samples]).to(device).long()
+        target = torch.tensor([s.target for s in samples for _ in s.boxes], device=device)
+        features, boxes, out = self._decode(samples)
         logits = F.interpolate(
             out.logits, size=wanted.shape[-2:], mode="bilinear", align_corners=False
         )[:, 0]
@@ -67,6 +64,22 @@ class MaskPretraining(nn.Module):
             "cells": CELL_WEIGHT * F.cross_entropy(cells, small[:, 0].long()),
             "class": CLASS_WEIGHT * F.cross_entropy(named, target),
         }
+
+    def masks(self, samples: Sequence[RegionSample]) -> list[MaskOutput]:
+        """Return the masks of the boxed objects on each view, K = 1."""
+        out = self._decode(samples)[2]
+        n_views = len(samples[0].boxes)
+        rows = range(n_views)
+        return [MaskOutput(out.logits[v::n_views], out.iou[v::n_views]) for v in rows]
+
+    def _decode(self, samples: Sequence[RegionSample]) -> tuple[MaskFeatures, Tensor, MaskOutput]:
+        """Return the features of all windows, the box on each, [B V, 4], and its mask."""
+        device = self.query.device
+        pixels = torch.cat([sample.pixels for sample in samples]).to(device)  # [B V, 3, S, S]
+        boxes = torch.cat([sample.boxes for sample in samples]).to(device)
+        features = self.segmenter.encode(pixels.float() / FULL)
+        queries = self.query.expand(len(pixels), 1, -1)
+        return features, boxes, self.segmenter.decode(features, queries, boxes)
 
 
 def _inside(features: MaskFeatures, boxes: Tensor) -> Tensor:

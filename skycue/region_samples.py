@@ -25,6 +25,18 @@ COVERED = 127
 """A cell belongs to the class of an object that covers it by more than half, of 255."""
 
 
+class Given(NamedTuple):
+    """A box that comes with its own words.
+
+    Attributes:
+        box: Where it lies, in pixels.
+        caption: Its caption; the phrases number the objects of the image.
+    """
+
+    box: Box
+    caption: GroundedCaption
+
+
 class TrainImage(NamedTuple):
     """An outlined image in memory.
 
@@ -32,11 +44,14 @@ class TrainImage(NamedTuple):
         name: Where it came from.
         pixels: RGB, [H, W, 3].
         outlines: Its objects.
+        given: The box and caption of a record; such an image is neither turned nor mirrored. None:
+            captions are written by rules.
     """
 
     name: str
     pixels: NDArray[np.uint8]
     outlines: InstanceImage
+    given: Given | None = None
 
 
 class Item(NamedTuple):
@@ -76,7 +91,7 @@ class RegionSample(NamedTuple):
         masks: How much of each cell each phrase's objects cover, [K, V, T, T] uint8; phrase by
             phrase, in the order of the caption.
         classes: Class of each cell, counted from 1, 0 for none, [V, T, T] uint8.
-        target: Class of the prompted object, counted from 1.
+        target: Class of the prompted object, counted from 1; 0 for one that is not known.
         caption: What is said.
         image: Number of the image.
         orientation: How it was turned, 0 to 7.
@@ -108,13 +123,18 @@ def load_outlined(root: Path, images: Sequence[InstanceImage]) -> list[TrainImag
 
 def turn(image: TrainImage, orientation: int) -> TrainImage:
     """Mirror (from 4 on) and turn an image by quarters, with its objects."""
-    if orientation == 0:
+    if orientation == 0 or image.given is not None:
         return image
     turned = np.ascontiguousarray(_turn(image.pixels, orientation))
-    size = (image.pixels.shape[0], image.pixels.shape[1])
-    instances = tuple(_turn_instance(i, size, orientation) for i in image.outlines.instances)
-    outlines = InstanceImage(image.outlines.image, (turned.shape[0], turned.shape[1]), instances)
-    return TrainImage(image.name, turned, outlines)
+    return TrainImage(image.name, turned, turn_outlines(image.outlines, orientation))
+
+
+def turn_outlines(outlines: InstanceImage, orientation: int) -> InstanceImage:
+    """Mirror (from 4 on) and turn the objects of an image by quarters."""
+    size = outlines.size
+    instances = tuple(_turn_instance(i, size, orientation) for i in outlines.instances)
+    turned_size = size if orientation % 2 == 0 else (size[1], size[0])
+    return InstanceImage(outlines.image, turned_size, instances)
 
 
 def _turn(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
@@ -151,7 +171,7 @@ def draw_sample(
     """
     orientation = int(torch.randint(N_ORIENTATIONS, (), generator=generator))
     turned = turn(images[item.image], orientation)
-    box = turned.outlines.instances[item.instance].box
+    box = box_of(turned, item)
     if config.jitter:
         box = jitter_box(box, config.jitter, generator, min_iou=0.7)
     zooms = config.zoom ** (torch.rand(len(config.scales), generator=generator) * 2 - 1)
@@ -159,6 +179,27 @@ def draw_sample(
     sample = cut_sample(turned, item, config, class_names, box=box, scales=scales)
     pixels = _recolour(sample.pixels, config.colour, generator)
     return sample._replace(pixels=pixels, orientation=orientation)
+
+
+def box_of(image: TrainImage, item: Item) -> Box:
+    """Return the box of an item: its object's tight box, or that of its record."""
+    return image.given.box if image.given else image.outlines.instances[item.instance].box
+
+
+def frames_around(
+    box: Box, image_size: tuple[int, int], scales: Sequence[float], size: int
+) -> list[Frame]:
+    """Return the frames that a network looks at: windows around the box, or the whole image.
+
+    Args:
+        box: The prompt.
+        image_size: (height, width) of the image.
+        scales: Side of each window over the longer side of the box; none: the whole image, padded.
+        size: Side of the network's input in pixels.
+    """
+    if not scales:
+        return [Frame.padded(image_size, size)]
+    return [Frame.around(box, scale, size, image_size) for scale in scales]
 
 
 def cut_sample(
@@ -173,10 +214,8 @@ def cut_sample(
     """Cut the sample of a box as it is, or as another box and other scales say."""
     outlines = image.outlines
     prompted = outlines.instances[item.instance]
-    box = box or prompted.box
-    frames = [
-        Frame.around(box, scale, config.size, outlines.size) for scale in scales or config.scales
-    ]
+    box = box or box_of(image, item)
+    frames = frames_around(box, outlines.size, scales or config.scales, config.size)
     pixels = np.stack([cut_window(image.pixels, frame) for frame in frames])  # [V, S, S, 3]
     cells = (config.cells, config.cells)
     shown: dict[tuple[int, int], NDArray[np.uint8]] = {}
@@ -185,9 +224,8 @@ def cut_sample(
         for view, frame in enumerate(frames):
             mask = mask_on(instance, frame, cells)
             shown[number, view] = mask
-            if instance.class_name in class_names:
-                classes[view][mask > COVERED] = 1 + class_names.index(instance.class_name)
-    caption = caption_region(outlines, item.instance)
+            classes[view][mask > COVERED] = _number_of(instance.class_name, class_names)
+    caption = image.given.caption if image.given else caption_region(outlines, item.instance)
     masks = np.zeros((len(caption.phrases), len(frames), *cells), dtype=np.uint8)
     for row, phrase in enumerate(caption.phrases):
         for view in range(len(frames)):
@@ -201,11 +239,15 @@ def cut_sample(
         position=position,
         masks=torch.from_numpy(masks),
         classes=torch.from_numpy(classes),
-        target=1 + list(class_names).index(prompted.class_name),
+        target=_number_of(prompted.class_name, class_names),
         caption=caption,
         image=item.image,
         orientation=0,
     )
+
+
+def _number_of(class_name: str, class_names: Sequence[str]) -> int:
+    return 1 + class_names.index(class_name) if class_name in class_names else 0
 
 
 def _recolour(pixels: Tensor, strength: float, generator: torch.Generator) -> Tensor:

@@ -155,7 +155,11 @@ class ClvNet(nn.Module):
         rows, n_views = pixels.shape[:2]
         features = self.segmenter.encode(pixels.flatten(0, 1))
         index = torch.arange(rows, device=pixels.device) * n_views
-        views = [View(features.rows(index + v), boxes[:, v]) for v in range(n_views)]
+        shown = boxes if self.config.reasoner.box_input == "token" else None
+        views = [
+            View(features.rows(index + v), None if shown is None else shown[:, v])
+            for v in range(n_views)
+        ]
         return Cues(images, tuple(views), position)
 
     def look_at_whole(
@@ -169,16 +173,26 @@ class ClvNet(nn.Module):
             boxes: The prompt box as shares of the segmenter's frame, [R, 4].
             position: The box as shares of the image, [R, 4].
         """
-        return Cues(images, (View(features, boxes),), position)
+        shown = boxes if self.config.reasoner.box_input == "token" else None
+        return Cues(images, (View(features, shown),), position)
 
     def region_tokens(self, cues: Cues) -> Tensor:
-        """Return the region token of each box, [R, W]."""
+        """Return the region token of each box, [R, W]; zeros where the box enters otherwise."""
         rows = torch.arange(len(cues.position), device=cues.position.device)
+        if self.config.reasoner.box_input != "token":
+            return cues.position.new_zeros(len(rows), self.reasoner.language.width)
         if self.config.region_layers:
-            return self.region_encoder(cues.images.levels, cues.position, rows, cues.position)
+            return self._encode_regions(cues.images.levels, cues.position, rows, cues.position)
         view = cues.views[0]
+        assert view.boxes is not None
         levels = (view.features.fine[0], view.features.coarse)
-        return self.region_encoder(levels, view.boxes, rows, cues.position)
+        return self._encode_regions(levels, view.boxes, rows, cues.position)
+
+    def _encode_regions(
+        self, levels: Sequence[Tensor], boxes: Tensor, rows: Tensor, position: Tensor
+    ) -> Tensor:
+        tokens: Tensor = self.region_encoder(levels, boxes, rows, position)
+        return tokens
 
     def prompts(self, cues: Cues, regions: Tensor, question: str | None = None) -> Tensor:
         """Return what the language model reads of boxes, [R, P, W]."""

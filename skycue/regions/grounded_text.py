@@ -73,8 +73,10 @@ class TextTargets(NamedTuple):
         ids: Tokens of the answer, the end included, [L].
         seg: Position of each phrase's [SEG], [K].
         phrases: Positions of each phrase's tokens: first, and one behind the last.
-        between: For two phrases of one sentence that follow each other: their numbers, and the
-            positions between the first one's [SEG] and the second one's <p>.
+        between: What is said between two phrases: their numbers, and the positions of the words.
+            In one sentence, those between the phrases; a phrase that is the first of a later
+            sentence relates to the caption's first phrase, for which "it" stands, by the words
+            from the start of the sentence on.
     """
 
     ids: list[int]
@@ -103,10 +105,13 @@ def encode_caption(tokenizer: TextCoder, caption: str, spans: Sequence[Span]) ->
     for number, (start, end) in enumerate(spans):
         blank = start - 1 if start > done and caption[start - 1] == " " else start
         text = caption[done:blank]
+        ends = [match.start() + 1 for match in SENTENCE_END.finditer(text)]
+        cut = ends[-1] if ends else 0
+        ids += _words(tokenizer, text[:cut])
         first = len(ids)
-        ids += _words(tokenizer, text)
-        if number and len(ids) > first and not SENTENCE_END.search(text):
-            between.append((number - 1, number, (first, len(ids))))
+        ids += _words(tokenizer, text[cut:])
+        if number and len(ids) > first:
+            between.append((0 if ends else number - 1, number, (first, len(ids))))
         ids.append(numbers.phrase_start)
         words = _words(tokenizer, caption[blank:end])
         phrases.append((len(ids), len(ids) + len(words)))

@@ -1,0 +1,247 @@
+"""The loss of a batch of region samples: text, masks of two passes, and the two alignments.
+
+Every term is this process's share: sums divided by counts of the global batch. So two processes,
+or gradients added up over several batches, give what one large batch gives.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skycue.backbones.segmenter import MaskOutput
+from skycue.region_recipe import LossWeights
+from skycue.region_samples import RegionSample
+from skycue.regions.alignment import RelationAlignment, RelationPairs, SemanticAlignment
+from skycue.regions.clvnet import ClvNet, Cues, ImageTokens
+from skycue.regions.grounded_text import TextTargets, encode_caption
+from skycue.regions.mask_decoder import DecodedMasks
+from skycue.regions.mask_losses import mask_bce_loss, mask_dice_loss
+from skycue.regions.mask_pooling import pool_under_masks, shrink_masks
+from skycue.regions.phrase_keys import PhraseIds, stable_id
+from skycue.regions.reasoner import Read
+
+FULL = 255.0
+"""Level of a cell that an object covers wholly."""
+
+
+class Alignments(nn.Module):
+    """The layers that only the two alignment losses use; a model that is used has none."""
+
+    def __init__(self, network: ClvNet) -> None:
+        super().__init__()
+        text_width = network.reasoner.language.width
+        self.semantic = SemanticAlignment(network.segmenter.width, text_width)
+        relations = network.mask_decoder.relations
+        has_edges = relations is not None and relations.edge is not None
+        self.relation = (
+            RelationAlignment(network.segmenter.query_width, text_width) if has_edges else None
+        )
+
+
+class Targets(NamedTuple):
+    """What a batch is to say and to outline.
+
+    Attributes:
+        texts: One a sample.
+        masks: Share of each cell that each phrase covers, [R, K, V, T, T].
+        present: False where a phrase is padding, [R, K] bool.
+    """
+
+    texts: list[TextTargets]
+    masks: Tensor
+    present: Tensor
+
+
+def targets_of(network: ClvNet, samples: Sequence[RegionSample]) -> Targets:
+    """Turn the captions and masks of samples into targets, on the network's device."""
+    tokenizer = network.reasoner.language.tokenizer
+    texts = [
+        encode_caption(
+            tokenizer,  # type: ignore[arg-type]
+            sample.caption.text,
+            [(phrase.start, phrase.end) for phrase in sample.caption.phrases],
+        )
+        for sample in samples
+    ]
+    most = max(1, *(len(sample.masks) for sample in samples))
+    shape = samples[0].masks.shape[1:]
+    masks = torch.zeros(len(samples), most, *shape, dtype=torch.uint8)
+    present = torch.zeros(len(samples), most, dtype=torch.bool)
+    for row, sample in enumerate(samples):
+        masks[row, : len(sample.masks)] = sample.masks
+        present[row, : len(sample.masks)] = True
+    device = network.clip.device
+    return Targets(texts, masks.to(device).float() / FULL, present.to(device))
+
+
+def counts_of(network: ClvNet, samples: Sequence[RegionSample]) -> dict[str, float]:
+    """Count what the terms are divided by: tokens, masks on all views, phrases."""
+    targets = targets_of(network, samples)
+    visible = targets.masks.amax((-2, -1)) > 0  # [R, K, V]
+    return {
+        "tokens": float(sum(len(text.ids) for text in targets.texts)),
+        "phrases": float(targets.present.sum()),
+        "visible": float(visible.sum()),
+    }
+
+
+def cues_of(network: ClvNet, images: ImageTokens, samples: Sequence[RegionSample]) -> Cues:
+    """Encode the views of samples."""
+    device = network.clip.device
+    pixels = torch.stack([sample.pixels for sample in samples]).to(device).float() / FULL
+    boxes = torch.stack([sample.boxes for sample in samples]).to(device)
+    position = torch.stack([sample.position for sample in samples]).to(device)
+    return network.look(images, pixels, boxes, position)
+
+
+def region_loss(
+    network: ClvNet,
+    alignments: Alignments,
+    images: ImageTokens,
+    samples: Sequence[RegionSample],
+    weights: LossWeights,
+    totals: Mapping[str, float],
+    *,
+    align: bool,
+) -> dict[str, Tensor]:
+    """Return the weighted terms of the loss, by name; the names are the same for all batches.
+
+    L = 1 text + 2 BCE + 0.5 Dice + 0.5 (the same of the first pass) + 0.1 semantic + 0.1 relation
+    by default (clvnet.md 8.1).
+
+    Args:
+        network: What learns.
+        alignments: Layers of the alignment losses.
+        images: Whole images of the samples, a row each.
+        samples: What is seen, said and outlined.
+        weights: Factors of the terms.
+        totals: `counts_of` summed over the global batch.
+        align: Whether the alignment losses have begun.
+    """
+    targets = targets_of(network, samples)
+    cues = cues_of(network, images, samples)
+    regions = network.region_tokens(cues)
+    read = network.reasoner.read(network.prompts(cues, regions), [t.ids for t in targets.texts])
+    asked = network.queries(read, [t.seg for t in targets.texts])
+    decoded = network.decode(cues, regions, asked)
+    terms = {"text": weights.text * read.loss_sum / totals["tokens"]}
+    terms |= _mask_terms(decoded, targets, weights, totals)
+    zero = read.loss_sum * 0
+    names = [f"{sample.image}/{sample.orientation}" for sample in samples]
+    if weights.semantic:
+        aligned = _semantic(alignments, cues, read, targets, samples, names) if align else zero
+        terms["semantic"] = weights.semantic * aligned
+    if weights.relation and alignments.relation is not None and decoded.edges is not None:
+        pairs = _pairs(read, targets)
+        related = alignments.relation(decoded.edges, pairs) if align else zero
+        terms["relation"] = weights.relation * related
+    return terms
+
+
+def _mask_terms(
+    decoded: DecodedMasks, targets: Targets, weights: LossWeights, totals: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Return the losses of masks on every view, and of the first pass on the widest."""
+    n_views = len(decoded.masks)
+    per_mask = totals["phrases"] * n_views
+    zero = decoded.masks[0].logits.sum() * 0
+    bce = dice = iou = coarse = zero
+    for view, out in enumerate(decoded.masks):
+        wanted = targets.masks[:, :, view]
+        visible = targets.present & (wanted.amax((-2, -1)) > 0)
+        logits = _at(out.logits, wanted)
+        bce = bce + mask_bce_loss(logits, wanted, targets.present, per_mask)
+        dice = dice + mask_dice_loss(logits, wanted, visible, totals["visible"])
+        errors = (out.iou.float() - _overlap(logits, wanted)).square()
+        iou = iou + (errors * visible).sum() / max(totals["visible"], 1)
+    if decoded.coarse is not None:
+        wanted = targets.masks[:, :, -1]
+        visible = targets.present & (wanted.amax((-2, -1)) > 0)
+        logits = _at(decoded.coarse.logits, wanted)
+        coarse = weights.bce * mask_bce_loss(logits, wanted, targets.present, totals["phrases"])
+        coarse = coarse + weights.dice * mask_dice_loss(logits, wanted, visible, totals["phrases"])
+    return {
+        "bce": weights.bce * bce,
+        "dice": weights.dice * dice,
+        "coarse": weights.coarse * coarse,
+        "iou": weights.iou * iou,
+    }
+
+
+def _at(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Bring logits to the resolution of their targets."""
+    size = (wanted.shape[-2], wanted.shape[-1])
+    return F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
+
+
+def _overlap(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return the overlap of masks with their targets, without gradient, [R, K]."""
+    found = (logits.detach() > 0).float()
+    union = torch.maximum(found, wanted).sum((-2, -1))
+    return torch.minimum(found, wanted).sum((-2, -1)) / union.clamp(min=1)
+
+
+def _semantic(
+    alignments: Alignments,
+    cues: Cues,
+    read: Read,
+    targets: Targets,
+    samples: Sequence[RegionSample],
+    names: Sequence[str],
+) -> Tensor:
+    """Return the Cross-modal Semantic Consistency Loss over all phrases with a visible object."""
+    features = cues.views[-1].features.coarse
+    shares = shrink_masks(targets.masks[:, :, -1], (features.shape[-2], features.shape[-1]))
+    pooled = pool_under_masks(features, shares)  # [R, K, D]
+    seen, said, texts, classes, images = [], [], [], [], []
+    for row, (sample, target) in enumerate(zip(samples, targets.texts, strict=True)):
+        for number, (phrase, (first, last)) in enumerate(
+            zip(sample.caption.phrases, target.phrases, strict=True)
+        ):
+            if shares[row, number].amax() == 0:
+                continue
+            seen.append(pooled[row, number])
+            said.append(read.states[row, first:last].mean(dim=0))
+            texts.append(sample.caption.text[phrase.start : phrase.end])
+            classes.append(phrase.class_name)
+            images.append(names[row])
+    width = read.states.shape[-1]
+    visual = torch.stack(seen) if seen else pooled.new_zeros(0, pooled.shape[-1])
+    words = torch.stack(said) if said else read.states.new_zeros(0, width)
+    loss: Tensor = alignments.semantic(visual, words, PhraseIds.of(texts, classes, images))
+    return loss
+
+
+def _pairs(read: Read, targets: Targets) -> RelationPairs:
+    """Collect what captions say between two phrases of a sentence."""
+    rows, firsts, seconds, states, keys = [], [], [], [], []
+    for row, target in enumerate(targets.texts):
+        for first, second, (start, end) in target.between:
+            rows.append(row)
+            firsts.append(first)
+            seconds.append(second)
+            states.append(read.states[row, start:end].mean(dim=0))
+            keys.append(stable_id(" ".join(str(token) for token in target.ids[start:end])))
+    device, width = read.states.device, read.states.shape[-1]
+    words = torch.stack(states) if states else read.states.new_zeros(0, width)
+    numbers = [torch.tensor(n, dtype=torch.int64, device=device) for n in (rows, firsts, seconds)]
+    return RelationPairs(*numbers, words, torch.tensor(keys, dtype=torch.int64, device=device))
+
+
+def mean_overlap(outputs: Sequence[MaskOutput], targets: Targets) -> tuple[Tensor, Tensor]:
+    """Return the overlap of each phrase's mask on the first view that shows it, and its presence.
+
+    Returns:
+        Overlaps [R, K], and which of them count [R, K] bool.
+    """
+    best = torch.zeros_like(targets.present, dtype=torch.float32)
+    counted = torch.zeros_like(targets.present)
+    for view in reversed(range(len(outputs))):
+        wanted = targets.masks[:, :, view]
+        visible = targets.present & (wanted.amax((-2, -1)) > 0)
+        best = torch.where(visible, _overlap(_at(outputs[view].logits, wanted), wanted), best)
+        counted |= visible
+    return best, counted

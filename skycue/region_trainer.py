@@ -1,0 +1,315 @@
+"""What a region model learns with: its data, its network, and the losses of a stage's batches."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skycue.backbones.small_segmenter import SmallSegmenter
+from skycue.backbones.stem import EfficientNetLite0, load_imagenet_weights
+from skycue.backbones.vocabulary import train_bpe_tokenizer
+from skycue.boxes import Frame
+from skycue.data.region_captions import caption_region
+from skycue.device import autocast
+from skycue.errors import ConfigError
+from skycue.region_images import RegionImages, class_names_of, load_images
+from skycue.region_losses import (
+    Alignments,
+    counts_of,
+    cues_of,
+    mean_overlap,
+    region_loss,
+    targets_of,
+)
+from skycue.region_network import build_network, load_network
+from skycue.region_pretraining import MaskPretraining
+from skycue.region_recipe import RegionStageConfig, RegionTrainingConfig
+from skycue.region_samples import (
+    N_ORIENTATIONS,
+    Item,
+    RegionSample,
+    SampleConfig,
+    cut_sample,
+    draw_sample,
+    turn,
+    turn_outlines,
+)
+from skycue.regions.clvnet import ClvNet, ImageTokens
+from skycue.training import Batch
+from skycue.windows import cut_window
+
+log = logging.getLogger(__name__)
+
+VALIDATED_BOXES = 160
+"""Held-out boxes that validate an epoch."""
+IMAGES_AT_ONCE = 16
+
+
+class RegionTrainer:
+    """Data and network of a run, and the losses on them.
+
+    Attributes:
+        network: The region model.
+        pretraining: The query and the layers that a `masks` stage adds to its segmenter.
+        alignments: The layers that the alignment losses add.
+    """
+
+    def __init__(
+        self,
+        config: RegionTrainingConfig,
+        root: Path,
+        *,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        beside: Path | None = None,
+    ) -> None:
+        """Read or draw the data, learn the vocabulary, build the network.
+
+        Args:
+            config: The recipe.
+            root: Folder of the datasets.
+            seed: Of the network's start.
+            device: Where to compute.
+            dtype: Number format of products; weights and losses are float32.
+            beside: Folder of the recipe, where lists that it names are looked for.
+
+        Raises:
+            SkycueError: If data or model do not fit.
+        """
+        self.config, self.device, self.dtype = config, device, dtype
+        split = load_images(config.data, root, beside)
+        self.train, self.held_out = split
+        self.class_names = class_names_of(self.train.images)
+        self.sampling = _sampling(config)
+        torch.manual_seed(seed)
+        self.network = self._build().to(device)
+        self.alignments = Alignments(self.network).to(device)
+        self.pretraining: MaskPretraining | None = None
+        if isinstance(self.network.segmenter, SmallSegmenter):
+            heads = MaskPretraining(self.network.segmenter, len(self.class_names))
+            self.pretraining = heads.to(device)
+        self._whole: dict[tuple[int, int], ImageTokens] = {}
+        self._drawn: dict[tuple[int, int, int], RegionSample] = {}
+
+    def _build(self) -> ClvNet:
+        config = self.config
+        if config.start is not None:
+            network = load_network(Path(config.start), device=self.device).network
+            return network.train()
+        tokenizer = None
+        if config.model.language.source == "scratch":
+            texts = _captions(self.train)
+            tokenizer = train_bpe_tokenizer(texts, config.model.language.vocab_size)
+        network = build_network(config.model, tokenizer, device=self.device)
+        if isinstance(network.segmenter, SmallSegmenter):
+            _start_from_imagenet(network.segmenter)
+        return network
+
+    @property
+    def n_items(self) -> int:
+        """Boxes to train on."""
+        return len(self.train.items)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What may learn, by the first part of its parameters' names."""
+        found: dict[str, nn.Module] = {"net": self.network, "align": self.alignments}
+        if self.pretraining is not None:
+            found["pretrain"] = self.pretraining
+        return found
+
+    def parameters(self, patterns: Sequence[str]) -> dict[str, nn.Parameter]:
+        """Let exactly the parameters learn whose name fits a pattern, and return them.
+
+        The frozen image encoder never learns. A pattern that begins with `!` takes away.
+
+        Raises:
+            ConfigError: If a pattern fits none.
+        """
+        named: dict[str, nn.Parameter] = {}
+        seen: set[int] = set()
+        for prefix, module in self.modules.items():
+            for name, parameter in module.named_parameters():
+                if id(parameter) not in seen and not name.startswith("clip."):
+                    seen.add(id(parameter))
+                    named[f"{prefix}.{name}"] = parameter
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern.removeprefix("!")) for name in named):
+                raise ConfigError(
+                    f"stages.trains: no parameter fits {pattern!r}; patterns are such as 'net.*' "
+                    "or '!net.segmenter.backbone.blocks.0.*'."
+                )
+        for name, parameter in named.items():
+            parameter.requires_grad_(_is_chosen(name, patterns))
+        return {name: p for name, p in named.items() if p.requires_grad}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all weights but the frozen image encoder's."""
+        tensors: dict[str, Tensor] = {}
+        for prefix, module in self.modules.items():
+            for name, tensor in module.state_dict().items():
+                if not name.startswith(
+                    ("clip.", "segmenter." if prefix == "pretrain" else "clip.")
+                ):
+                    tensors[f"{prefix}.{name}"] = tensor.clone()
+        return tensors
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        for prefix, module in self.modules.items():
+            own = module.state_dict()
+            with torch.no_grad():
+                for name, tensor in state.items():
+                    if name.startswith(f"{prefix}."):
+                        own[name.removeprefix(f"{prefix}.")].copy_(tensor)
+
+    def counts(self, batch: Batch, stage: RegionStageConfig) -> dict[str, float]:
+        """Count what the loss of a batch is divided by."""
+        samples = self._samples(batch)
+        if stage.kind == "masks":
+            return {"samples": float(len(samples))}
+        return counts_of(self.network, samples)
+
+    def loss(self, batch: Batch, stage: RegionStageConfig) -> dict[str, Tensor]:
+        """Return the terms of the loss of a batch, this process's share of each."""
+        samples = self._samples(batch)
+        self._drawn.clear()
+        with autocast(self.device, self.dtype):
+            if stage.kind == "masks":
+                if self.pretraining is None:
+                    raise ConfigError("a 'masks' stage trains the small segmenter only, not SAM.")
+                share = len(samples) / batch.totals["samples"]
+                return {k: share * v for k, v in self.pretraining(samples).items()}
+            return region_loss(
+                self.network,
+                self.alignments,
+                self._whole_images(self.train, samples),
+                samples,
+                stage.weights,
+                batch.totals,
+                align=batch.step >= stage.align_after,
+            )
+
+    def _samples(self, batch: Batch) -> list[RegionSample]:
+        """Draw the samples of a batch: each a function of (seed, epoch, item)."""
+        return [self._sample(batch, int(index)) for index in batch.indices.tolist()]
+
+    def _sample(self, batch: Batch, index: int) -> RegionSample:
+        key = (batch.seed, batch.epoch, index)
+        if key not in self._drawn:
+            self._drawn[key] = draw_sample(
+                self.train.images,
+                self.train.items[index],
+                self.sampling,
+                self.class_names,
+                batch.item_generator(index),
+            )
+        return self._drawn[key]
+
+    @torch.no_grad()
+    def _whole_images(self, part: RegionImages, samples: Sequence[RegionSample]) -> ImageTokens:
+        """Encode the whole images of samples, each orientation of each image once."""
+        keys = [(s.image + (part is self.held_out) * 10**9, s.orientation) for s in samples]
+        missing = list(dict.fromkeys(key for key in keys if key not in self._whole))
+        size = self.network.clip.config.image.image_size
+        for start in range(0, len(missing), IMAGES_AT_ONCE):
+            chunk = missing[start : start + IMAGES_AT_ONCE]
+            shown = []
+            for number, orientation in chunk:
+                image = turn(part.images[number % 10**9], orientation)
+                shown.append(cut_window(image.pixels, Frame.squashed(image.outlines.size, size)))
+            pixels = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).float() / 255
+            tokens, levels = self.network.encode_images(pixels.to(self.device))
+            for row, key in enumerate(chunk):
+                kept = ImageTokens(tokens[row].half(), tuple(level[row].half() for level in levels))
+                self._whole[key] = kept
+        rows = [self._whole[key] for key in keys]
+        levels = tuple(torch.stack(level).float() for level in zip(*(r.levels for r in rows), strict=True))
+        return ImageTokens(torch.stack([row.tokens for row in rows]).float(), levels)
+
+    def _held_out_samples(self, most: int) -> list[RegionSample]:
+        """Cut held-out boxes as they are, spread evenly over the images."""
+        items = self.held_out.items
+        chosen = items[:: max(1, len(items) // most)][:most]
+        return [self._plain(item) for item in chosen]
+
+    def _plain(self, item: Item) -> RegionSample:
+        image = self.held_out.images[item.image]
+        return cut_sample(image, item, self.sampling, self.class_names)
+
+    @torch.no_grad()
+    def validate(self, stage: RegionStageConfig) -> float:
+        """Return the mean overlap of held-out masks with the truth, the caption given.
+
+        In a `masks` stage of the boxed objects alone, on the first window.
+        """
+        samples = self._held_out_samples(VALIDATED_BOXES)
+        total = count = 0.0
+        for start in range(0, len(samples), IMAGES_AT_ONCE):
+            chunk = samples[start : start + IMAGES_AT_ONCE]
+            targets = targets_of(self.network, chunk)
+            if stage.kind == "masks":
+                assert self.pretraining is not None
+                outputs = self.pretraining.masks(chunk)
+                first = torch.zeros_like(targets.present)
+                first[:, 0] = True
+                targets = targets._replace(masks=targets.masks[:, :1], present=first[:, :1])
+            else:
+                cues = cues_of(self.network, self._whole_images(self.held_out, chunk), chunk)
+                regions = self.network.region_tokens(cues)
+                prompts = self.network.prompts(cues, regions)
+                read = self.network.reasoner.read(prompts, [t.ids for t in targets.texts])
+                asked = self.network.queries(read, [t.seg for t in targets.texts])
+                outputs = list(self.network.decode(cues, regions, asked).masks)
+            overlap, counted = mean_overlap(outputs, targets)
+            total += float((overlap * counted).sum())
+            count += float(counted.sum())
+        return total / max(count, 1.0)
+
+
+def _sampling(config: RegionTrainingConfig) -> SampleConfig:
+    """Return how samples are cut for the network of a recipe."""
+    segmenter, data = config.model.segmenter, config.data
+    return SampleConfig(
+        scales=config.model.windows,
+        size=segmenter.input_size,
+        cells=data.mask_cells,
+        jitter=data.jitter,
+        zoom=data.zoom,
+        colour=data.colour,
+    )
+
+
+def _is_chosen(name: str, patterns: Sequence[str]) -> bool:
+    """Tell whether the last pattern that fits a name gives or takes away."""
+    chosen = False
+    for pattern in patterns:
+        if fnmatchcase(name, pattern.removeprefix("!")):
+            chosen = not pattern.startswith("!")
+    return chosen
+
+
+def _captions(part: RegionImages) -> list[str]:
+    """Return what may be said of the training boxes, in every orientation, sorted."""
+    texts = set()
+    for item in part.items:
+        image = part.images[item.image]
+        if image.given:
+            texts.add(image.given.caption.text)
+            continue
+        for orientation in range(N_ORIENTATIONS):
+            outlines = turn_outlines(image.outlines, orientation)
+            texts.add(caption_region(outlines, item.instance).text)
+    return sorted(texts)
+
+
+def _start_from_imagenet(segmenter: SmallSegmenter) -> None:
+    whole = EfficientNetLite0()
+    load_imagenet_weights(whole)
+    state = {k: v for k, v in whole.state_dict().items() if not k.startswith("head.")}
+    segmenter.backbone.load_state_dict(state)
