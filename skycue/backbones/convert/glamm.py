@@ -50,12 +50,15 @@ ROI_SAMPLES = 2
 """Samples along each side of a bin."""
 PROMPT = (
     "A chat between a curious human and an artificial intelligence assistant. The assistant gives "
-    "helpful, detailed, and polite answers to the human's questions. USER: The "
+    "helpful, detailed, and polite answers to the human's questions. USER: The"
     "<im_start><image><im_end> provides an overview of the picture.\n{question} ASSISTANT:"
 )
-"""The conversation that GLaMM was trained on ("llava_v1")."""
+"""The conversation that GLaMM was trained on ("llava_v1").
+
+Its tokenizer cut the blanks around special tokens; ours cuts none, so none is written before one.
+"""
 QUESTION = (
-    "Can you provide me with a detailed description of the region in the picture marked by region1 "
+    "Can you provide me with a detailed description of the region in the picture marked by region1"
     "<bbox>? Please respond with interleaved segmentation masks for the corresponding parts of the "
     "answer."
 )

@@ -18,10 +18,12 @@ from torch.testing import assert_close
 from skycue.backbones.clip import Clip, ClipConfig
 from skycue.backbones.clip_folder import save_clip
 from skycue.backbones.convert import convert
+from skycue.backbones.convert.glamm import PROMPT, QUESTION
 from skycue.backbones.sam import SAM_MEAN
 from skycue.backbones.segmenter import MaskFeatures
 from skycue.backbones.text import TextConfig
 from skycue.backbones.vit import ImageConfig
+from skycue.backbones.vocabulary import load_tokenizer
 from skycue.errors import CheckpointError, SkycueError
 from skycue.region_network import load_network
 from skycue.regions.clvnet import ClvNet, ClvNetConfig, ImageTokens, Queries
@@ -273,6 +275,45 @@ def test_a_tokenizer_without_glamms_tokens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"lacks \[SEG\]"):
         convert(tmp_path / "in", tmp_path / "out")
     assert "[SEG]" in GLAMM_TOKENS
+
+
+def save_sentencepiece(folder: Path) -> None:
+    """Put a small vocabulary of Llama's kind in place of the byte-level one."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto: Any = sentencepiece_model_pb2
+    model = proto.ModelProto()
+    kinds = {"<unk>": 2, "<s>": 3, "</s>": 3} | {f"<0x{byte:02X}>": 6 for byte in range(256)}
+    words = ["\u2581", "s", "h", "i", "p", "A", "sh", "ip", "ship", "\u2581ship", "\u2581A"]
+    for piece, kind in (kinds | dict.fromkeys(words, 1)).items():
+        model.pieces.add(piece=piece, type=kind, score=0.0)
+    model.trainer_spec.model_type = 2  # byte-pair encoding
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").write_bytes(model.SerializeToString())
+    start = len(model.pieces)
+    added = {token: start + number for number, token in enumerate(GLAMM_TOKENS)}
+    (folder / "added_tokens.json").write_text(json.dumps(added), encoding="utf-8")
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    settings = {"tokenizer_class": "LlamaTokenizer", "legacy": True, **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["bbox_token_idx"] = added["<bbox>"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def test_a_vocabulary_of_llamas_kind_is_read_and_cuts_as_glamms_does(tmp_path: Path) -> None:
+    save_glamm(tmp_path / "in")
+    save_sentencepiece(tmp_path / "in")
+    convert(tmp_path / "in", tmp_path / "out")
+    tokenizer: Any = load_tokenizer(tmp_path / "out")
+    # GLaMM's tokenizer cut blanks around special tokens and began each piece with one of its own
+    written = tokenizer.tokenize("A<im_start><image><im_end> ship<bbox> ship")
+    glamms = ["\u2581A", "<im_start>", "<image>", "<im_end>", "\u2581ship", "<bbox>", "\u2581ship"]
+    assert written == glamms
+    assert " <" not in PROMPT
+    assert " <" not in QUESTION
+    assert tokenizer.eos_token == "</s>"
+    assert tokenizer.pad_token == "<unk>"
 
 
 def test_an_architecture_is_not_to_be_named(source: Path, tmp_path: Path) -> None:
