@@ -15,17 +15,24 @@ from skycue.data.regions import RegionRecord, read_records
 from skycue.data.renderer.instance_scenes import render
 from skycue.errors import DatasetError
 from skycue.region_recipe import RecordSource, RegionDataConfig, RenderedSource
-from skycue.region_samples import Given, Item, TrainImage, load_outlined
+from skycue.region_samples import WHOLE, Given, Item, TrainImage, load_outlined
 from skycue.seeds import generator_at
 
 log = logging.getLogger(__name__)
 
 
 class RegionImages(NamedTuple):
-    """Images with the boxes in them that are trained on."""
+    """Images with the boxes in them that are trained on.
+
+    Attributes:
+        images: In memory.
+        items: Boxes around objects, and those of records.
+        wholes: Boxes around whole images.
+    """
 
     images: list[TrainImage]
     items: list[Item]
+    wholes: list[Item]
 
 
 class RegionSplit(NamedTuple):
@@ -66,8 +73,8 @@ def load_images(config: RegionDataConfig, root: Path, beside: Path | None = None
         raise DatasetError(f"no boxes to train on below {root}: name sources under data:.")
     log.info(
         "%d images with %d boxes to train on, %d images with %d boxes held out",
-        *(len(part) for part in parts.train),
-        *(len(part) for part in parts.held_out),
+        *(len(part) for part in parts.train[:2]),
+        *(len(part) for part in parts.held_out[:2]),
     )
     return parts
 
@@ -93,7 +100,8 @@ def _with_all_boxes(images: list[TrainImage]) -> RegionImages:
         for number, image in enumerate(images)
         for instance in range(1 if image.given else len(image.outlines.instances))
     ]
-    return RegionImages(images, items)
+    wholes = [Item(number, WHOLE) for number, image in enumerate(images) if not image.given]
+    return RegionImages(images, items, wholes)
 
 
 def _read_records(source: RecordSource, root: Path) -> list[TrainImage]:
@@ -141,4 +149,5 @@ def _add_rendered(part: RegionImages, source: RenderedSource) -> None:
         chance = torch.randperm(len(drawn.instances), generator=generator_at(seed, "boxes"))
         number = len(part.images)
         part.images.append(TrainImage(name, pixels, outlines))
+        part.wholes.append(Item(number, WHOLE))
         part.items.extend(Item(number, index) for index in chance[: source.boxes].tolist())

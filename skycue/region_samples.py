@@ -16,7 +16,7 @@ from torch import Tensor
 from skycue.boxes import Box, Frame, jitter_box
 from skycue.data.images import read_pixels
 from skycue.data.instances import Instance, InstanceImage
-from skycue.data.region_captions import GroundedCaption, caption_region
+from skycue.data.region_captions import GroundedCaption, caption_image, caption_region
 from skycue.windows import cut_window, mask_on
 
 N_ORIENTATIONS = 8
@@ -54,8 +54,12 @@ class TrainImage(NamedTuple):
     given: Given | None = None
 
 
+WHOLE = -1
+"""In place of the number of an object: the whole image."""
+
+
 class Item(NamedTuple):
-    """A box to train on: the number of an image and of an object in it."""
+    """A box to train on: the number of an image, and of an object in it or `WHOLE`."""
 
     image: int
     instance: int
@@ -172,7 +176,7 @@ def draw_sample(
     orientation = int(torch.randint(N_ORIENTATIONS, (), generator=generator))
     turned = turn(images[item.image], orientation)
     box = box_of(turned, item)
-    if config.jitter:
+    if config.jitter and item.instance != WHOLE:
         box = jitter_box(box, config.jitter, generator, min_iou=0.7)
     zooms = config.zoom ** (torch.rand(len(config.scales), generator=generator) * 2 - 1)
     scales = [scale * zoom for scale, zoom in zip(config.scales, zooms.tolist(), strict=True)]
@@ -182,8 +186,21 @@ def draw_sample(
 
 
 def box_of(image: TrainImage, item: Item) -> Box:
-    """Return the box of an item: its object's tight box, or that of its record."""
-    return image.given.box if image.given else image.outlines.instances[item.instance].box
+    """Return the box of an item: its object's tight box, that of its record, or the image's."""
+    if image.given is not None:
+        return image.given.box
+    if item.instance == WHOLE:
+        height, width = image.outlines.size
+        return (0.0, 0.0, float(width), float(height))
+    return image.outlines.instances[item.instance].box
+
+
+def _caption_of(image: TrainImage, item: Item) -> GroundedCaption:
+    if image.given is not None:
+        return image.given.caption
+    if item.instance == WHOLE:
+        return caption_image(image.outlines)
+    return caption_region(image.outlines, item.instance)
 
 
 def frames_around(
@@ -213,7 +230,6 @@ def cut_sample(
 ) -> RegionSample:
     """Cut the sample of a box as it is, or as another box and other scales say."""
     outlines = image.outlines
-    prompted = outlines.instances[item.instance]
     box = box or box_of(image, item)
     frames = frames_around(box, outlines.size, scales or config.scales, config.size)
     pixels = np.stack([cut_window(image.pixels, frame) for frame in frames])  # [V, S, S, 3]
@@ -225,7 +241,8 @@ def cut_sample(
             mask = mask_on(instance, frame, cells)
             shown[number, view] = mask
             classes[view][mask > COVERED] = _number_of(instance.class_name, class_names)
-    caption = image.given.caption if image.given else caption_region(outlines, item.instance)
+    caption = _caption_of(image, item)
+    prompted = "" if item.instance == WHOLE else outlines.instances[item.instance].class_name
     masks = np.zeros((len(caption.phrases), len(frames), *cells), dtype=np.uint8)
     for row, phrase in enumerate(caption.phrases):
         for view in range(len(frames)):
@@ -239,7 +256,7 @@ def cut_sample(
         position=position,
         masks=torch.from_numpy(masks),
         classes=torch.from_numpy(classes),
-        target=_number_of(prompted.class_name, class_names),
+        target=_number_of(prompted, class_names),
         caption=caption,
         image=item.image,
         orientation=0,

@@ -13,7 +13,7 @@ from skycue.backbones.small_segmenter import SmallSegmenter
 from skycue.backbones.stem import EfficientNetLite0, load_imagenet_weights
 from skycue.backbones.vocabulary import train_bpe_tokenizer
 from skycue.boxes import Frame
-from skycue.data.region_captions import caption_region
+from skycue.data.region_captions import caption_image, caption_region
 from skycue.device import autocast
 from skycue.errors import ConfigError
 from skycue.region_images import RegionImages, class_names_of, load_images
@@ -110,10 +110,9 @@ class RegionTrainer:
             _start_from_imagenet(network.segmenter)
         return network
 
-    @property
-    def n_items(self) -> int:
-        """Boxes to train on."""
-        return len(self.train.items)
+    def items(self, stage: RegionStageConfig) -> list[Item]:
+        """Return the boxes that a stage trains on; whole images have no mask of their own."""
+        return self.train.items + (self.train.wholes if stage.kind == "full" else [])
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -170,14 +169,14 @@ class RegionTrainer:
 
     def counts(self, batch: Batch, stage: RegionStageConfig) -> dict[str, float]:
         """Count what the loss of a batch is divided by."""
-        samples = self._samples(batch)
+        samples = self._samples(batch, stage)
         if stage.kind == "masks":
             return {"samples": float(len(samples))}
         return counts_of(self.network, samples)
 
     def loss(self, batch: Batch, stage: RegionStageConfig) -> dict[str, Tensor]:
         """Return the terms of the loss of a batch, this process's share of each."""
-        samples = self._samples(batch)
+        samples = self._samples(batch, stage)
         self._drawn.clear()
         with autocast(self.device, self.dtype):
             if stage.kind == "masks":
@@ -195,21 +194,20 @@ class RegionTrainer:
                 align=batch.step >= stage.align_after,
             )
 
-    def _samples(self, batch: Batch) -> list[RegionSample]:
-        """Draw the samples of a batch: each a function of (seed, epoch, item)."""
-        return [self._sample(batch, int(index)) for index in batch.indices.tolist()]
-
-    def _sample(self, batch: Batch, index: int) -> RegionSample:
-        key = (batch.seed, batch.epoch, index)
-        if key not in self._drawn:
-            self._drawn[key] = draw_sample(
-                self.train.images,
-                self.train.items[index],
-                self.sampling,
-                self.class_names,
-                batch.item_generator(index),
-            )
-        return self._drawn[key]
+    def _samples(self, batch: Batch, stage: RegionStageConfig) -> list[RegionSample]:
+        """Draw the samples of a batch once; each is a function of (seed, epoch, item)."""
+        items = self.items(stage)
+        for index in batch.indices.tolist():
+            key = (batch.seed, batch.epoch, index)
+            if key not in self._drawn:
+                self._drawn[key] = draw_sample(
+                    self.train.images,
+                    items[index],
+                    self.sampling,
+                    self.class_names,
+                    batch.item_generator(index),
+                )
+        return [self._drawn[batch.seed, batch.epoch, i] for i in batch.indices.tolist()]
 
     @torch.no_grad()
     def _whole_images(self, part: RegionImages, samples: Sequence[RegionSample]) -> ImageTokens:
@@ -229,7 +227,9 @@ class RegionTrainer:
                 kept = ImageTokens(tokens[row].half(), tuple(level[row].half() for level in levels))
                 self._whole[key] = kept
         rows = [self._whole[key] for key in keys]
-        levels = tuple(torch.stack(level).float() for level in zip(*(r.levels for r in rows), strict=True))
+        levels = tuple(
+            torch.stack(level).float() for level in zip(*(r.levels for r in rows), strict=True)
+        )
         return ImageTokens(torch.stack([row.tokens for row in rows]).float(), levels)
 
     def _held_out_samples(self, most: int) -> list[RegionSample]:
@@ -296,7 +296,7 @@ def _is_chosen(name: str, patterns: Sequence[str]) -> bool:
 
 def _captions(part: RegionImages) -> list[str]:
     """Return what may be said of the training boxes, in every orientation, sorted."""
-    texts = set()
+    texts = {caption_image(image.outlines).text for image in part.images if not image.given}
     for item in part.items:
         image = part.images[item.image]
         if image.given:

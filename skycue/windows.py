@@ -1,10 +1,14 @@
 """Cut what a network sees out of an image: windows that may reach outside, and masks on them."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from skycue.boxes import Frame
 from skycue.data.instances import Instance
@@ -72,3 +76,33 @@ def _span(length: int, offset: float, step: float) -> tuple[int, int]:
 def _behind(low: int, high: int, offset: float, step: float) -> tuple[float, float]:
     """Return where the cells [low, high) lie in the run of pixels that starts at `offset`."""
     return (low * step - offset, high * step - offset)
+
+
+def paste_masks(
+    logits: Sequence[Tensor], frames: Sequence[Frame], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Turn mask logits on frames into masks of the image; where frames overlap the earlier counts.
+
+    Args:
+        logits: On each frame, [K, h, w]; the narrowest frame first.
+        frames: What each shows.
+        size: (height, width) of the image.
+
+    Returns:
+        Where the logits, interpolated at the pixels' centres, are above 0, [K, H, W].
+    """
+    masks = np.zeros((len(logits[0]), *size), dtype=np.bool_)
+    if len(masks) == 0:
+        return masks
+    for values, frame in zip(reversed(logits), reversed(frames), strict=True):
+        x_min, y_min, x_max, y_max = frame.box
+        left, right = max(math.ceil(x_min - 0.5), 0), min(math.floor(x_max + 0.5), size[1])
+        top, bottom = max(math.ceil(y_min - 0.5), 0), min(math.floor(y_max + 0.5), size[0])
+        if left >= right or top >= bottom:
+            continue
+        x = (torch.arange(left, right) + 0.5 - frame.x_min) / frame.width * 2 - 1
+        y = (torch.arange(top, bottom) + 0.5 - frame.y_min) / frame.height * 2 - 1
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]  # [1, h, w, 2]
+        found = F.grid_sample(values[None], grid, align_corners=False, padding_mode="border")[0]
+        masks[:, top:bottom, left:right] = (found > 0).numpy()
+    return masks

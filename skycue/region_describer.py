@@ -1,0 +1,354 @@
+"""The describer of regions that users hold in Python: encode an image once, ask for many boxes.
+
+Nothing is kept in the model between calls: all that belongs to an image lies in what `encode`
+returns, so that threads with images of their own do not mix.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skycue.answers import Answer, AnswerPhrase, find_flags
+from skycue.backbones.segmenter import MaskFeatures
+from skycue.boxes import Box, Frame, box_iou, check_box
+from skycue.device import autocast, explain_out_of_memory
+from skycue.errors import CheckpointError
+from skycue.region_inputs import read_region_image
+from skycue.region_naming import Namer, name_masks
+from skycue.region_network import Calibration, RegionModel, load_network
+from skycue.region_samples import frames_around
+from skycue.regions.clvnet import ClvNet, Cues, ImageTokens, Queries
+from skycue.regions.grounded_text import GroundedText, decode_caption
+from skycue.regions.mask_decoder import DecodedMasks
+from skycue.windows import cut_window, paste_masks
+
+MINI = "mini"
+"""Name of the small region model that ships with the package."""
+BOXES_AT_ONCE = 32
+"""Boxes in one pass; more are done in several."""
+
+
+class _Look(NamedTuple):
+    """Boxes of an image with the frames in which the network sees each."""
+
+    boxes: list[Box]
+    frames: list[list[Frame]]
+    cues: Cues
+
+
+class RegionDescriber:
+    """A region model that answers boxes with captions and masks.
+
+    Attributes:
+        network: The model.
+        calibration: Of its scores.
+        name: What it was loaded as.
+        namer: A fitted scene classifier that names masks, or None.
+    """
+
+    def __init__(
+        self,
+        network: ClvNet,
+        *,
+        calibration: Calibration | None = None,
+        name: str = "",
+        dtype: torch.dtype = torch.float32,
+        namer: Namer | None = None,
+    ) -> None:
+        """Hold a network in evaluation mode.
+
+        Args:
+            network: The model.
+            calibration: Of its scores; None leaves them raw.
+            name: What answers call it.
+            dtype: Number format of its products.
+            namer: Names the masks of every answer.
+        """
+        self.network = network.eval()
+        self.calibration = calibration or Calibration()
+        self.name, self.dtype, self.namer = name, dtype, namer
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        namer: Namer | None = None,
+    ) -> Self:
+        """Load a region model.
+
+        Args:
+            name: `mini`, a folder that `skycue train regions` or `skycue convert` wrote, or a hub
+                name of such a folder.
+            device: Where the weights go.
+            dtype: Number format of products; weights stay float32.
+            namer: A fitted scene classifier that names the masks.
+
+        Raises:
+            CheckpointError: If nothing of that name can be loaded.
+            BackboneMismatchError: If the image encoder is another than the one trained with.
+        """
+        model: RegionModel = load_network(_folder_of(str(name)), device=device)
+        return cls(
+            model.network,
+            calibration=model.record.calibration,
+            name=str(name),
+            dtype=dtype,
+            namer=namer,
+        )
+
+    @cached_property
+    def model(self) -> str:
+        """The name with the first letters of the weights' hash: another one means other weights."""
+        digest = hashlib.sha256(self.network.config.model_dump_json().encode())
+        for key, tensor in sorted(self.network.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+        return f"{self.name}@{digest.hexdigest()[:12]}"
+
+    @torch.no_grad()
+    def encode(self, image: Path | str | NDArray[np.uint8]) -> "EncodedRegions":
+        """Encode an image for any number of boxes.
+
+        Args:
+            image: A file, or RGB levels, uint8 [3, H, W].
+
+        Raises:
+            ImageReadError: If a file cannot be read.
+        """
+        name = "" if isinstance(image, np.ndarray) else str(image)
+        pixels = image if isinstance(image, np.ndarray) else read_region_image(Path(image)).pixels
+        rows = np.ascontiguousarray(pixels.transpose(1, 2, 0))  # [H, W, 3]
+        size = (rows.shape[0], rows.shape[1])
+        network = self.network
+        whole = Frame.squashed(size, network.clip.config.image.image_size)
+        with autocast(network.clip.device, self.dtype):
+            tokens = network.encode_images(self._show(rows, [whole]))
+            features = None
+            if not network.config.windows:
+                padded = Frame.padded(size, network.segmenter.input_size)
+                features = network.segmenter.encode(self._show(rows, [padded]))
+        return EncodedRegions(self, name, rows, tokens, features)
+
+    def _show(self, rows: NDArray[np.uint8], frames: Sequence[Frame]) -> Tensor:
+        """Return frames of an image as RGB in [0, 1], [N, 3, S, S]."""
+        shown = np.stack([cut_window(rows, frame) for frame in frames])
+        pixels = torch.from_numpy(shown).permute(0, 3, 1, 2)
+        return pixels.to(self.network.clip.device).float() / 255
+
+
+class EncodedRegions:
+    """An encoded image, ready for boxes; `RegionDescriber.encode` makes it."""
+
+    def __init__(
+        self,
+        describer: RegionDescriber,
+        image: str,
+        rows: NDArray[np.uint8],
+        tokens: ImageTokens,
+        features: MaskFeatures | None,
+    ) -> None:
+        """Hold what belongs to one image."""
+        self._describer = describer
+        self._image = image
+        self._rows = rows  # [H, W, 3]
+        self._tokens = tokens
+        self._features = features
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the image in pixels."""
+        return (self._rows.shape[0], self._rows.shape[1])
+
+    def describe(
+        self,
+        box: Sequence[float],
+        *,
+        ask: str | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Answer:
+        """Describe one box; the arguments are those of `describe_all`."""
+        return self.describe_all([box], ask=ask, temperature=temperature, seed=seed)[0]
+
+    @torch.no_grad()
+    def describe_all(
+        self,
+        boxes: Sequence[Sequence[float]],
+        *,
+        ask: str | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Answer]:
+        """Describe many boxes in one pass.
+
+        Args:
+            boxes: x_min, y_min, x_max, y_max in pixels of the image.
+            ask: A question in place of the model's own, for models that take any.
+            temperature: 0 takes the likeliest words; above, words are drawn.
+            seed: Of the drawn words.
+
+        Returns:
+            An answer for each box, in their order.
+
+        Raises:
+            BoxError: If a box is wrong; nothing is computed then.
+            ConfigError: If the model takes no other question.
+        """
+        checked = [
+            check_box(box, self.size, f"box {number}" if len(boxes) > 1 else "box")
+            for number, box in enumerate(boxes, start=1)
+        ]
+        chance = torch.Generator().manual_seed(seed)
+        answers: list[Answer] = []
+        for start in range(0, len(checked), BOXES_AT_ONCE):
+            chunk = checked[start : start + BOXES_AT_ONCE]
+            with explain_out_of_memory("the number of boxes or the size of the image"):
+                answers += self._answer(chunk, ask, temperature, chance)
+        describer = self._describer
+        if describer.namer is not None:
+            answers = name_masks(answers, self._rows.transpose(2, 0, 1), describer.namer)
+        return answers
+
+    def _answer(
+        self, boxes: list[Box], ask: str | None, temperature: float, chance: torch.Generator
+    ) -> list[Answer]:
+        network = self._describer.network
+        with autocast(network.clip.device, self._describer.dtype):
+            look = self._look(boxes)
+            regions = network.region_tokens(look.cues)
+            prompts = network.prompts(look.cues, regions, ask)
+            written = network.write(prompts, temperature=temperature, generator=chance)
+            texts = [decode_caption(network.reasoner.language.tokenizer, i) for i in written.ids]  # type: ignore[arg-type]
+            read = network.reasoner.read(prompts, written.ids)
+            seg = [[place for place in text.seg if place is not None] for text in texts]
+            asked: Queries = network.queries(read, seg)
+            decoded: DecodedMasks = network.decode(look.cues, regions, asked)
+        answers = []
+        for row, text in enumerate(texts):
+            odds = written.log_probabilities[row]
+            answers.append(self._join(look, row, text, odds, decoded))
+        return answers
+
+    def _look(self, boxes: list[Box]) -> _Look:
+        """Show the boxes to the network: a window each, or the image that was encoded."""
+        network, describer = self._describer.network, self._describer
+        device = network.clip.device
+        scales, side = network.config.windows, network.segmenter.input_size
+        frames = [frames_around(box, self.size, scales, side) for box in boxes]
+        corners = torch.tensor(boxes, device=device)  # [R, 4]
+        position = Frame.squashed(self.size, 1).to_unit(corners)
+        rows = torch.zeros(len(boxes), dtype=torch.int64, device=device)
+        tokens = ImageTokens(
+            self._tokens.tokens[rows], tuple(level[rows] for level in self._tokens.levels)
+        )
+        shares = torch.stack(
+            [
+                torch.cat([frame.to_unit(corners[row : row + 1]) for frame in shown])
+                for row, shown in enumerate(frames)
+            ]
+        )  # [R, V, 4]
+        if self._features is not None:
+            features = self._features.rows(rows)
+            cues = network.look_at_whole(tokens, features, shares[:, 0], position)
+        else:
+            flat = describer._show(self._rows, [frame for shown in frames for frame in shown])
+            pixels = flat.unflatten(0, (len(boxes), -1))  # [R, V, 3, S, S]
+            cues = network.look(tokens, pixels, shares, position)
+        return _Look(boxes, frames, cues)
+
+    def _join(
+        self, look: _Look, row: int, text: GroundedText, odds: list[float], decoded: DecodedMasks
+    ) -> Answer:
+        """Make the answer of one box."""
+        frames = look.frames[row]
+        n_asked = sum(place is not None for place in text.seg)
+        logits = [out.logits[row, :n_asked].float().cpu() for out in decoded.masks]
+        masks = paste_masks(logits, frames, self.size)
+        shares = torch.stack([out.iou[row, :n_asked].float().cpu() for out in decoded.masks])
+        phrases, number = [], 0
+        for span, place, (first, last) in zip(text.spans, text.seg, text.tokens, strict=True):
+            mask, score = None, 0.0
+            if place is not None:
+                mask = masks[number]
+                view = _view_of(mask, frames)
+                sure = float(np.exp(np.mean(odds[first:last]))) if last > first else 0.0
+                score = self._calibrated(float(shares[view, number]) * sure)
+                number += 1
+            phrases.append(AnswerPhrase.of_mask(text.caption, span, mask, score))
+        return Answer(
+            image=self._image,
+            size=self.size,
+            box=look.boxes[row],
+            caption=text.caption,
+            phrases=tuple(phrases),
+            prompted=_prompted(phrases, look.boxes[row]),
+            windows=tuple(frame.box for frame in frames),
+            model=self._describer.model,
+            flags=find_flags(text.caption, phrases, is_cut=text.is_cut),
+        )
+
+    def _calibrated(self, raw: float) -> float:
+        scale, bias = self._describer.calibration.scale, self._describer.calibration.bias
+        clipped = min(max(raw, 1e-6), 1 - 1e-6)
+        return float(1 / (1 + np.exp(-(scale * np.log(clipped / (1 - clipped)) + bias))))
+
+
+def _view_of(mask: NDArray[np.bool_], frames: Sequence[Frame]) -> int:
+    """Return the narrowest frame that holds more than half of a mask, or the widest."""
+    area = int(np.count_nonzero(mask))
+    for view, frame in enumerate(frames[:-1]):
+        x_min, y_min, x_max, y_max = (max(0, round(edge)) for edge in frame.box)
+        if area and np.count_nonzero(mask[y_min:y_max, x_min:x_max]) > area / 2:
+            return view
+    return len(frames) - 1
+
+
+def _prompted(phrases: Sequence[AnswerPhrase], box: Box) -> int | None:
+    """Return the phrase whose mask's tight box overlaps the prompt box most; None if none does."""
+    found = [(n, phrase.box) for n, phrase in enumerate(phrases) if phrase.box is not None]
+    if not found:
+        return None
+    boxes = torch.tensor([tight for _, tight in found])
+    overlaps = box_iou(boxes, torch.tensor([box]))[:, 0]
+    best = int(overlaps.argmax())
+    return found[best][0] if overlaps[best] > 0 else None
+
+
+def mini_folder() -> Path:
+    """Return where the embedded region model lies."""
+    return Path(str(resources.files("skycue") / "weights" / "mini_region"))
+
+
+def _folder_of(name: str) -> Path:
+    """Find the folder of a model by its name."""
+    if name == MINI:
+        return mini_folder()
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError(
+            f"no region model {name!r}: give 'mini', a folder made by `skycue train regions` or "
+            "`skycue convert`, or a hub name."
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"cannot fetch the region model {name!r} from the hub ({type(error).__name__}): give a "
+            "folder, or 'mini', which needs no network."
+        ) from error
