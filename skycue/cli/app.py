@@ -17,11 +17,13 @@ from typer.core import TyperGroup
 from skycue import __version__
 from skycue.cli import (
     benchmark,
+    benchmark_regions,
     caption,
     classify,
     convert,
     data,
     data_regions,
+    data_render,
     describe,
     doctor,
     evaluate,
@@ -44,6 +46,7 @@ ORDER = (
     "evaluate",
     "evaluate regions",
     "benchmark",
+    "benchmark regions",
     "train",
 )
 """Subcommands in the order of a user's work."""
@@ -125,6 +128,7 @@ def skycue(
 app.command()(doctor.doctor)
 app.command()(convert.convert)
 app.command()(split.split)
+data.data.command("render")(data_render.render)
 data.data.command("captions-from-instances")(data_regions.captions_from_instances)
 data.data.command("import-regions")(data_regions.import_regions)
 data.data.command("check-regions")(data_regions.check_regions)
@@ -136,6 +140,7 @@ app.command()(describe.describe)
 app.command()(evaluate.evaluate)
 app.command("evaluate regions")(evaluate_regions.evaluate_regions)
 app.command()(benchmark.benchmark)
+app.command("benchmark regions")(benchmark_regions.benchmark_regions)
 app.add_typer(train.train)
 
 

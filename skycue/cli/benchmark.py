@@ -52,8 +52,8 @@ def benchmark(
         protocol=protocol,
         data=tuple(data),
         methods=_words(methods),
-        shots=_numbers(shots, "--shots"),
-        seeds=_numbers(seeds, "--seeds"),
+        shots=numbers_of(shots, "--shots"),
+        seeds=numbers_of(seeds, "--seeds"),
         backbone=backbone,
         folder=output,
         device=device,
@@ -71,7 +71,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
-def _numbers(text: str, option: str) -> tuple[int, ...]:
+def numbers_of(text: str, option: str) -> tuple[int, ...]:
     """Read whole numbers of at least 1, in rising order."""
     words = _words(text)
     if not words or any(not word.isdecimal() or int(word) < 1 for word in words):
