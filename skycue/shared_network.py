@@ -4,6 +4,7 @@ Whoever starts the processes says which: `accelerate launch` with its own config
 `torchrun` for DDP. The training loop and the losses do not know.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 T = TypeVar("T")
+
+
+def was_launched() -> bool:
+    """Tell whether this process is one of several, by what `torchrun` and Accelerate tell it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def start_accelerator(*, cpu: bool = False) -> "Accelerator":

@@ -66,6 +66,8 @@ FLOORS = (
         "region_scores",
         "region_measures",
         "region_evaluation",
+        "region_training",
+        "region_dry_run",
     ),
     # floor 5
     ("protocols", "reports"),

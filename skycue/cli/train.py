@@ -5,9 +5,15 @@ from typing import Annotated
 
 import typer
 
+from skycue.cli import train_regions
 from skycue.cli.options import DeviceOption, DtypeOption, ForceOption, OutputOption, SetOption
 
-train = typer.Typer(name="train", help="Train a small CLIP, or measure one.", no_args_is_help=True)
+train = typer.Typer(
+    name="train",
+    help="Train a small CLIP or a region model, or measure a CLIP.",
+    no_args_is_help=True,
+)
+train.command()(train_regions.regions)
 
 DataRootOption = Annotated[
     Path, typer.Option("--data-root", metavar="DIR", help="Folder that holds the datasets.")

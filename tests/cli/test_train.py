@@ -1,7 +1,9 @@
 """`skycue train`: mistakes are told in one line, before anything is computed."""
 
+import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from skycue.cli.app import app
@@ -31,3 +33,35 @@ def test_a_finished_backbone_is_not_replaced_without_force(tmp_path: Path) -> No
 def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "rsicd" / "captions.jsonl"
     assert f"no captions file {missing}" in refusal(tmp_path / "out", tmp_path)
+
+
+REGIONS = RECIPE.parent / "mini_region.yaml"
+
+
+def test_regions_refuse_fake_weights_for_a_real_training(tmp_path: Path) -> None:
+    arguments = ["train", "regions", str(REGIONS), "-o", str(tmp_path), "--data-root", "x"]
+    result = CliRunner().invoke(app, [*arguments, "--fake-weights"])
+    assert result.exit_code == 1
+    assert "give --dry-run as well" in result.stderr
+
+
+def test_a_finished_region_model_is_not_replaced_without_force(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    arguments = ["train", "regions", str(REGIONS), "-o", str(tmp_path), "--data-root", "x"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'config.json'} exists" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_dry_run_prints_losses_and_memory_and_writes_nothing(tmp_path: Path) -> None:
+    arguments = ["train", "regions", str(REGIONS), "-o", str(tmp_path / "out")]
+    few = ["--set", "stages.0.train.batch_size=2", "--set", "stages.1.train.batch_size=2"]
+    result = CliRunner().invoke(
+        app, [*arguments, "--data-root", "x", "--dry-run", "--fake-weights", *few]
+    )
+    assert result.exit_code == 0
+    stages = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [stage["stage"] for stage in stages] == ["masks", "full"]
+    assert all(stage["weights_gib"] > 0 for stage in stages)
+    assert not (tmp_path / "out").exists()
