@@ -263,7 +263,7 @@ class EncodedRegions:
             cues = network.look_at_whole(tokens, features, shares[:, 0], position)
         else:
             flat = describer._show(self._rows, [frame for shown in frames for frame in shown])
-            pixels = flat.unflatten(0, (len(boxes), -1))  # [R, V, 3, S, S]
+            pixels = flat.reshape(len(boxes), -1, *flat.shape[1:])  # [R, V, 3, S, S]
             cues = network.look(tokens, pixels, shares, position)
         return _Look(boxes, frames, cues)
 

@@ -227,8 +227,8 @@ def _pairs(read: Read, targets: Targets) -> RelationPairs:
             keys.append(stable_id(" ".join(str(token) for token in target.ids[start:end])))
     device, width = read.states.device, read.states.shape[-1]
     words = torch.stack(states) if states else read.states.new_zeros(0, width)
-    numbers = [torch.tensor(n, dtype=torch.int64, device=device) for n in (rows, firsts, seconds)]
-    return RelationPairs(*numbers, words, torch.tensor(keys, dtype=torch.int64, device=device))
+    numbers = torch.tensor([rows, firsts, seconds, keys], dtype=torch.int64, device=device)
+    return RelationPairs(numbers[0], numbers[1], numbers[2], words, numbers[3])
 
 
 def mean_overlap(outputs: Sequence[MaskOutput], targets: Targets) -> tuple[Tensor, Tensor]:

@@ -98,7 +98,7 @@ def save_network(
     folder: Path,
     *,
     dtype: torch.dtype = torch.float16,
-    calibration: Calibration = Calibration(),  # noqa: B008  (frozen)
+    calibration: Calibration | None = None,
     trained_on: Mapping[str, str] | None = None,
 ) -> None:
     """Write a network into a folder, which is made where it is missing."""
@@ -107,7 +107,7 @@ def save_network(
         model=network.config,
         language=language.hf_config(),
         clip_fingerprint=network.clip.fingerprint,
-        calibration=calibration,
+        calibration=calibration or Calibration(),
         trained_on=dict(trained_on or {}),
     )
     folder.mkdir(parents=True, exist_ok=True)

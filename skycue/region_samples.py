@@ -195,7 +195,8 @@ def box_of(image: TrainImage, item: Item) -> Box:
     return image.outlines.instances[item.instance].box
 
 
-def _caption_of(image: TrainImage, item: Item) -> GroundedCaption:
+def caption_of(image: TrainImage, item: Item) -> GroundedCaption:
+    """Return what is to be said of an item: by rules, or as its record has it."""
     if image.given is not None:
         return image.given.caption
     if item.instance == WHOLE:
@@ -241,7 +242,7 @@ def cut_sample(
             mask = mask_on(instance, frame, cells)
             shown[number, view] = mask
             classes[view][mask > COVERED] = _number_of(instance.class_name, class_names)
-    caption = _caption_of(image, item)
+    caption = caption_of(image, item)
     prompted = "" if item.instance == WHOLE else outlines.instances[item.instance].class_name
     masks = np.zeros((len(caption.phrases), len(frames), *cells), dtype=np.uint8)
     for row, phrase in enumerate(caption.phrases):

@@ -16,6 +16,8 @@ from skycue.boxes import Frame
 from skycue.data.region_captions import caption_image, caption_region
 from skycue.device import autocast
 from skycue.errors import ConfigError
+from skycue.region_calibration import calibrate
+from skycue.region_describer import RegionDescriber
 from skycue.region_images import RegionImages, class_names_of, load_images
 from skycue.region_losses import (
     Alignments,
@@ -25,7 +27,7 @@ from skycue.region_losses import (
     region_loss,
     targets_of,
 )
-from skycue.region_network import build_network, load_network
+from skycue.region_network import Calibration, build_network, load_network
 from skycue.region_pretraining import MaskPretraining
 from skycue.region_recipe import RegionStageConfig, RegionTrainingConfig
 from skycue.region_samples import (
@@ -33,6 +35,7 @@ from skycue.region_samples import (
     Item,
     RegionSample,
     SampleConfig,
+    box_of,
     cut_sample,
     draw_sample,
     turn,
@@ -93,6 +96,7 @@ class RegionTrainer:
         if isinstance(self.network.segmenter, SmallSegmenter):
             heads = MaskPretraining(self.network.segmenter, len(self.class_names))
             self.pretraining = heads.to(device)
+        self._set_mode(training=True)
         self._whole: dict[tuple[int, int], ImageTokens] = {}
         self._drawn: dict[tuple[int, int, int], RegionSample] = {}
 
@@ -242,12 +246,43 @@ class RegionTrainer:
         image = self.held_out.images[item.image]
         return cut_sample(image, item, self.sampling, self.class_names)
 
+    def _set_mode(self, *, training: bool) -> None:
+        for module in self.modules.values():
+            module.train(training)
+        self.network.clip.eval()
+
+    def pictures(self, count: int) -> list[bytes]:
+        """Return PNG files of what the model says of held-out boxes, the same ones each time."""
+        items = self.held_out.items
+        describer = RegionDescriber(self.network, name="in training", dtype=self.dtype)
+        drawn = []
+        for item in items[:: max(1, len(items) // max(1, count))][:count]:
+            image = self.held_out.images[item.image]
+            pixels = np.ascontiguousarray(image.pixels.transpose(2, 0, 1))
+            answer = describer.encode(pixels).describe(box_of(image, item))
+            drawn.append(answer.draw(pixels))
+        self._set_mode(training=True)
+        return drawn
+
+    def calibrate(self) -> Calibration:
+        """Fit the scores to how often masks of held-out boxes are right."""
+        describer = RegionDescriber(self.network, name="in training", dtype=self.dtype)
+        found = calibrate(describer, self.held_out)
+        self._set_mode(training=True)
+        return found
+
     @torch.no_grad()
     def validate(self, stage: RegionStageConfig) -> float:
         """Return the mean overlap of held-out masks with the truth, the caption given.
 
         In a `masks` stage of the boxed objects alone, on the first window.
         """
+        self._set_mode(training=False)
+        overlap = self._validate(stage)
+        self._set_mode(training=True)
+        return overlap
+
+    def _validate(self, stage: RegionStageConfig) -> float:
         samples = self._held_out_samples(VALIDATED_BOXES)
         total = count = 0.0
         for start in range(0, len(samples), IMAGES_AT_ONCE):

@@ -103,7 +103,12 @@ def train_regions(
         wait_for_all()
         trainer.load_state(load_file(finished))
     if process_index() == 0:
-        save_network(trainer.network, output, trained_on={"seed": str(seed)} | run)
+        save_network(
+            trainer.network,
+            output,
+            calibration=trainer.calibrate() if trainer.held_out.items else None,
+            trained_on={"seed": str(seed)} | run,
+        )
     return trainer.network.eval().requires_grad_(False)
 
 

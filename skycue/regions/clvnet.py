@@ -138,10 +138,11 @@ class ClvNet(nn.Module):
         tokens = (seen.maps[0] if chosen else seen.tokens)[:, 1:]
         side = round(tokens.shape[1] ** 0.5)
         if config.image_grid and config.image_grid < side:
-            grid = tokens.transpose(1, 2).unflatten(-1, (side, side))
+            grid = tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
             tokens = F.adaptive_avg_pool2d(grid, config.image_grid).flatten(2).transpose(1, 2)
         levels = [level[:, 1:].transpose(1, 2) for level in seen.maps[len(chosen) :]]
-        return ImageTokens(tokens, tuple(level.unflatten(-1, (side, side)) for level in levels))
+        grids = [level.reshape(len(level), -1, side, side) for level in levels]
+        return ImageTokens(tokens, tuple(grids))
 
     def look(self, images: ImageTokens, pixels: Tensor, boxes: Tensor, position: Tensor) -> Cues:
         """Encode the windows around boxes.

@@ -222,8 +222,7 @@ class Reasoner(nn.Module):
 
     def _decoder(self, **inputs: object) -> Tensor:
         """Run the language model without its head and return the last layer's states."""
-        base = cast(nn.Module, self.language.model.base_model)
-        return cast(Tensor, base(**inputs).last_hidden_state)
+        return cast(Tensor, self.language.model.base_model(**inputs).last_hidden_state)
 
     def _head(self, states: Tensor) -> Tensor:
         head = self.language.model.get_output_embeddings()  # type: ignore[no-untyped-call]
