@@ -26,6 +26,7 @@ SCRIPTS = (
     "fit_memory",
     "fit_time",
     "cli_start",
+    "rendering",
 )
 """The questions, in the order of the table; how each is asked stands in its script."""
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"

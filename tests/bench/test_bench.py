@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from bench import bimors_step, cli_start, fit_memory, image_encoding, scoring, text_encoding
+from bench import (
+    bimors_step,
+    cli_start,
+    fit_memory,
+    image_encoding,
+    rendering,
+    scoring,
+    text_encoding,
+)
 from bench.__main__ import page
 from bench.networks import CLASS_NAMES, random_bimors, random_clip, random_inputs
 from bench.reference import bimors_logits, encode_classes
@@ -106,3 +114,9 @@ def test_the_page_has_a_row_for_each_result() -> None:
         "| q | 12x | at least 10x | yes | d | 0 | 0 | 2.0 |",
         "| q | 12x | none |  | d | 0 | 0 | 2.0 |",
     ]
+
+
+def test_rendering_is_told_in_images_a_second() -> None:
+    (result,) = rendering.measure(ONCE, size=64, n_images=2)
+    assert result.answer.endswith(" images/s")
+    assert result.target == "at least 20 images/s"

@@ -95,7 +95,7 @@ class GroundCanvas:
 
     def paint_disc(self, centre: Point, radius_m: float, colour: Colour) -> None:
         """Fill a disc."""
-        x, y, r = (value * self._scale for value in (*centre, radius_m))
+        ((x, y),), r = self._to_pixels([centre]), radius_m * self._scale
         self._draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
 
     def shadow(self, points: Sequence[Point], height_m: float) -> None:
@@ -176,9 +176,9 @@ class GroundCanvas:
         return left, top, min(width, math.ceil(max(xs)) + 1), min(height, math.ceil(max(ys)) + 1)
 
     def _to_pixels(self, points: Sequence[Point]) -> list[Point]:
-        """Turn metres into drawn pixels."""
+        """Turn metres into drawn pixels as Pillow counts them: 0 is the middle of the first."""
         scale = self._scale
-        return [(x * scale, y * scale) for x, y in points]
+        return [(x * scale - 0.5, y * scale - 0.5) for x, y in points]
 
 
 def scaled(colour: Colour, factors: NDArray[np.float64]) -> Colour:
