@@ -30,8 +30,6 @@ class RegionEvaluationOptions:
 
     predictions: Path
     """File in which the model's answers are kept."""
-    model: str
-    """Name and hash of the model; kept answers of another one are refused."""
     name: str = "records"
     """What the records are called in the result."""
     metrics: tuple[Metric, ...] = METRICS
@@ -79,16 +77,18 @@ def evaluate_regions(
     wanted: dict[str, list[Box]] = {}
     for record, prompts in zip(records, plan, strict=True):
         wanted.setdefault(record.image, []).extend(box for box in prompts if box is not None)
-    answers = predict_regions(describer, wanted, root, options.predictions, model=options.model)
+    answers = predict_regions(describer, wanted, root, options.predictions)
     cases = [
         _case(record, target, prompts, answers)
         for record, target, prompts in zip(records, targets, plan, strict=True)
     ]
-    return score_cases(cases, options)
+    return score_cases(cases, options, model=describer.model)
 
 
-def score_cases(cases: Sequence[Case], options: RegionEvaluationOptions) -> RegionScores:
-    """Compute the measures asked for from answers that are there."""
+def score_cases(
+    cases: Sequence[Case], options: RegionEvaluationOptions, *, model: str
+) -> RegionScores:
+    """Compute the measures asked for from the answers of a model that are there."""
     columns: dict[str, float | None] = {}
     counts: dict[str, int] = {}
     for metric in METRICS:
@@ -100,7 +100,7 @@ def score_cases(cases: Sequence[Case], options: RegionEvaluationOptions) -> Regi
         for flag in case.answer.flags:
             counts[f"answers flagged: {flag}"] = counts.get(f"answers flagged: {flag}", 0) + 1
     return RegionScores(
-        model=options.model,
+        model=model,
         records=options.name,
         n_records=len(cases),
         n_images=len({case.record.image for case in cases}),

@@ -7,7 +7,6 @@ image; a run that asks for more boxes of an image adds a line.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,11 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
-from skycue import __version__
 from skycue.boxes import Box
 from skycue.config import Config
 from skycue.data.rle import Rle, encode_mask
 from skycue.errors import RunError
-from skycue.files import sha256_of, write_atomically
+from skycue.files import write_atomically
 from skycue.progress import track
 
 if TYPE_CHECKING:
@@ -39,6 +37,10 @@ class EncodedImage(Protocol):
 
 class Describer(Protocol):
     """A region model, such as `skycue.region_describer.RegionDescriber`."""
+
+    @property
+    def model(self) -> str:
+        """Its name with a hash of its weights."""
 
     def encode(self, image: Path, /) -> EncodedImage:
         """Read an image file."""
@@ -112,8 +114,6 @@ class PredictionsHeader(Config):
     """Name and hash of the model that answered."""
 
 
-SHOWN_DIGITS = 12
-"""Digits of a model's hash."""
 Predictions: TypeAlias = dict[tuple[str, Box], Prediction]
 """Answers by image and box."""
 
@@ -150,8 +150,6 @@ def predict_regions(
     wanted: Mapping[str, Sequence[Box]],
     root: Path,
     path: Path,
-    *,
-    model: str,
 ) -> Predictions:
     """Ask a model about the boxes that are not answered yet, all boxes of an image at once.
 
@@ -160,7 +158,6 @@ def predict_regions(
         wanted: Boxes of each image, in pixels.
         root: Folder of the images.
         path: Where the answers are kept.
-        model: Its name and hash; answers of another one are not taken up.
 
     Returns:
         The answers to all wanted boxes, and to others that were asked earlier.
@@ -169,9 +166,9 @@ def predict_regions(
         RunError: If `path` holds something else, or answers of another model.
         ImageReadError: If an image cannot be read.
     """
-    predictions = read_predictions(path, model)
+    predictions = read_predictions(path, describer.model)
     if not predictions:
-        write_atomically(path, PredictionsHeader(model=model).model_dump_json() + "\n")
+        write_atomically(path, PredictionsHeader(model=describer.model).model_dump_json() + "\n")
     missing = {
         image: [box for box in dict.fromkeys(boxes) if (image, box) not in predictions]
         for image, boxes in wanted.items()
@@ -190,21 +187,6 @@ def predict_regions(
             os.fsync(file.fileno())
             predictions |= {(image, answer.box): answer for answer in found}
     return predictions
-
-
-def identify_model(name: str) -> str:
-    """Return a model's name and what tells it from others of that name.
-
-    Args:
-        name: A folder, whose files are hashed; or another name, which stands for itself and comes
-            with the version of the package.
-    """
-    folder = Path(name)
-    if not folder.is_dir():
-        return f"{name} of skycue {__version__}"
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
-    digest = hashlib.sha256("".join(path.name + sha256_of(path) for path in files).encode())
-    return f"{name} ({digest.hexdigest()[:SHOWN_DIGITS]})"
 
 
 def drop_other_answers(path: Path, model: str) -> None:

@@ -61,7 +61,13 @@ def _distance(one: Box, other: Box) -> float:
 class KnowingDescriber:
     """Says the truth of the object that it takes the box for."""
 
-    def __init__(self, choose: Choose = in_box, images: Sequence[InstanceImage] = IMAGES) -> None:
+    def __init__(
+        self,
+        choose: Choose = in_box,
+        images: Sequence[InstanceImage] = IMAGES,
+        model: str = "made up",
+    ) -> None:
+        self.model = model
         self._choose = choose
         self._images = {image.image: image for image in images}
         self.encoded: list[str] = []

@@ -17,7 +17,6 @@ from skycue.region_evaluation import RegionEvaluationOptions, evaluate_regions
 from skycue.region_measures import METRICS, Metric, select_metrics
 from skycue.region_predictions import (
     drop_other_answers,
-    identify_model,
     predict_regions,
     read_predictions,
 )
@@ -59,9 +58,7 @@ class LetterEncoder(SentenceEncoder):
 
 
 def options(folder: Path, metrics: tuple[Metric, ...] = WITHOUT_JAVA) -> RegionEvaluationOptions:
-    return RegionEvaluationOptions(
-        predictions=folder / "predictions.jsonl", model="made up", metrics=metrics
-    )
+    return RegionEvaluationOptions(predictions=folder / "predictions.jsonl", metrics=metrics)
 
 
 def scores_of(
@@ -203,22 +200,11 @@ def test_answers_of_another_model_are_refused_and_dropped_when_forced(tmp_path: 
     scores_of(KnowingDescriber(), tmp_path)
     path = tmp_path / "predictions.jsonl"
     with pytest.raises(RunError, match="answers of made up, not of other"):
-        predict_regions(KnowingDescriber(), {}, ROOT, path, model="other")
+        predict_regions(KnowingDescriber(model="other"), {}, ROOT, path)
     drop_other_answers(path, "made up")
     assert path.is_file()
     drop_other_answers(path, "other")
     assert not path.exists()
-
-
-def test_a_folder_is_known_by_its_content(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    before = identify_model(str(tmp_path))
-    assert before.startswith(f"{tmp_path} (")
-    (tmp_path / "log.txt").write_text("an epoch")
-    assert identify_model(str(tmp_path)) == before
-    (tmp_path / "config.json").write_text("[]")
-    assert identify_model(str(tmp_path)) != before
-    assert identify_model("mini").startswith("mini of skycue ")
 
 
 def test_a_shuffled_box_is_another_object_s_and_chance_depends_on_the_seed_alone() -> None:

@@ -44,13 +44,13 @@ def benchmark_regions(
     from skycue.metrics.captions import require_caption_tools
     from skycue.protocols.environment import describe_environment
     from skycue.protocols.region_report import build_card, write_region_report
+    from skycue.protocols.region_runs import run_regions
     from skycue.protocols.regions import (
         RegionBenchmarkConfig,
         RegionRun,
         load_sets,
         plan_rows,
         recipe_folder,
-        run_regions,
     )
     from skycue.region_describer import RegionDescriber
     from skycue.region_measures import open_sentence_encoder

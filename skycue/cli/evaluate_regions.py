@@ -47,25 +47,24 @@ def evaluate_regions(
     from skycue.region_evaluation import RegionEvaluationOptions
     from skycue.region_evaluation import evaluate_regions as measure
     from skycue.region_measures import open_sentence_encoder, select_metrics
-    from skycue.region_predictions import drop_other_answers, identify_model
+    from skycue.region_predictions import drop_other_answers
 
     refuse_overwrite(output / "scores.json", force=force)
     chosen = select_metrics(metrics)
     boxes = read_records(records)
     options = RegionEvaluationOptions(
         predictions=output / "predictions.jsonl",
-        model=identify_model(model),
         name=str(records),
         metrics=chosen,
         sentence=open_sentence_encoder(encoder) if "recall" in chosen else None,
         instances=None if instances is None else read_coco(instances),
         seed=seed,
     )
-    if force:
-        drop_other_answers(options.predictions, options.model)
     where = resolve_device(device)
     precision = resolve_dtype(dtype, where)
     describer = RegionDescriber.load(model, device=where, dtype=precision)
+    if force:
+        drop_other_answers(options.predictions, describer.model)
     scores = measure(describer, boxes, root or records.parent, options)
     write_atomically(output / "report.md", scores.markdown())
     write_atomically(output / "scores.json", scores.model_dump_json(indent=1) + "\n")

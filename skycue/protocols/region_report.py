@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from skycue.files import write_atomically
 from skycue.protocols.cells import file_name
 from skycue.protocols.environment import Environment
-from skycue.protocols.regions import PROMPT_SEED, RegionCell, RegionRun
+from skycue.protocols.region_runs import PROMPT_SEED, RegionCell
+from skycue.protocols.regions import RegionRun
 from skycue.protocols.tables import Field, Measure, Table
 from skycue.region_recipe import RegionTrainingConfig
 from skycue.region_scores import COLUMNS, meaning_of

@@ -10,13 +10,13 @@ from skycue.data.regions import write_records
 from skycue.errors import ConfigError, RunError
 from skycue.protocols.environment import Environment
 from skycue.protocols.region_report import build_card, build_tables, write_region_report
+from skycue.protocols.region_runs import run_regions
 from skycue.protocols.regions import (
     RegionBenchmarkConfig,
     RegionRun,
     load_sets,
     plan_rows,
     recipe_folder,
-    run_regions,
 )
 from skycue.protocols.tables import Measure
 from skycue.region_measures import Metric
@@ -57,7 +57,8 @@ class Workshop:
     def load(self, model: str) -> KnowingDescriber:
         self.loaded.append(Path(model).name)
         choices: dict[str, Choose] = {"in_box": in_box, "first": first}
-        return KnowingDescriber(choices[(Path(model) / "config.json").read_text()])
+        weights = (Path(model) / "config.json").read_text()
+        return KnowingDescriber(choices[weights], model=f"{model}@{weights}")
 
 
 @pytest.fixture
