@@ -112,7 +112,11 @@ def save_network(
     )
     folder.mkdir(parents=True, exist_ok=True)
     language.tokenizer.save_pretrained(str(folder))
-    write_atomically(folder / WEIGHTS_FILE, safetensors_bytes(_weights(network, dtype)))
+    weights = {
+        name: tensor.detach().to("cpu", dtype).contiguous()
+        for name, tensor in weights_of(network).items()
+    }
+    write_atomically(folder / WEIGHTS_FILE, safetensors_bytes(weights))
     write_atomically(folder / CONFIG_FILE, record.model_dump_json(indent=1) + "\n")
 
 
@@ -123,7 +127,7 @@ def load_network(folder: Path, *, device: torch.device | str = "cpu") -> RegionM
         CheckpointError: If a file is missing or damaged, or weights and configuration disagree.
         BackboneMismatchError: If the image encoder is another than the one trained with.
     """
-    record = _read_record(folder)
+    record = read_record(folder)
     language = LanguageModel(language_model_from_hf_config(record.language), load_tokenizer(folder))
     prepare(language.model, record.model.language)
     clip = load_clip(record.model.clip, device)
@@ -138,26 +142,24 @@ def load_network(folder: Path, *, device: torch.device | str = "cpu") -> RegionM
     return RegionModel(network, record)
 
 
-def _weights(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the weights to keep, a shared one once."""
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """Return the weights that a folder keeps, by name: a shared one once, the frozen CLIP not."""
     seen: set[int] = set()
     kept: dict[str, Tensor] = {}
     for name, tensor in network.state_dict(keep_vars=True).items():
-        if name.startswith(FROZEN) or id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
-        kept[name] = tensor.detach().to("cpu", dtype).contiguous()
+        if not name.startswith(FROZEN) and id(tensor) not in seen:
+            seen.add(id(tensor))
+            kept[name] = tensor
     return kept
 
 
 def _fill(network: ClvNet, path: Path) -> None:
-    wanted = {k: tuple(v.shape) for k, v in _weights(network, torch.float16).items()}
-    own = network.state_dict()
+    own = weights_of(network)
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            check_names_and_shapes(shapes, wanted, path)
+            check_names_and_shapes(shapes, {k: tuple(v.shape) for k, v in own.items()}, path)
             with torch.no_grad():
                 for name in names:
                     own[name].copy_(file.get_tensor(name))
@@ -165,7 +167,12 @@ def _fill(network: ClvNet, path: Path) -> None:
         raise CheckpointError(f"{path} is damaged or no safetensors file ({error}).") from None
 
 
-def _read_record(folder: Path) -> RegionModelRecord:
+def read_record(folder: Path) -> RegionModelRecord:
+    """Read what the `config.json` of a model folder says.
+
+    Raises:
+        CheckpointError: If it is missing, damaged or of another layout.
+    """
     path = folder / CONFIG_FILE
     if not path.is_file() or not (folder / WEIGHTS_FILE).is_file():
         raise CheckpointError(

@@ -109,5 +109,7 @@ class RegionTrainingConfig(Config):
     """In their order."""
     start: str | None = None
     """Model folder to start from, such as converted GLaMM weights; none starts anew."""
+    start_names: tuple[str, ...] = Field(default=("*",), min_length=1)
+    """Shell-style patterns of the weights to take from `start`, such as `segmenter.*`."""
     checkpointing: bool = False
     """Compute activations of the language model again in the backward pass, to save memory."""

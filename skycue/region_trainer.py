@@ -27,7 +27,7 @@ from skycue.region_losses import (
     region_loss,
     targets_of,
 )
-from skycue.region_network import Calibration, build_network, load_network
+from skycue.region_network import Calibration, build_network
 from skycue.region_pretraining import MaskPretraining
 from skycue.region_recipe import RegionStageConfig, RegionTrainingConfig
 from skycue.region_samples import (
@@ -41,6 +41,7 @@ from skycue.region_samples import (
     turn,
     turn_outlines,
 )
+from skycue.region_start import network_from
 from skycue.regions.clvnet import ClvNet, ImageTokens
 from skycue.training import Batch
 from skycue.windows import cut_window
@@ -103,8 +104,8 @@ class RegionTrainer:
     def _build(self) -> ClvNet:
         config = self.config
         if config.start is not None:
-            network = load_network(Path(config.start), device=self.device).network
-            return network.train()
+            folder = Path(config.start)
+            return network_from(config.model, folder, config.start_names, self.device)
         tokenizer = None
         if config.model.language.source == "scratch":
             texts = _captions(self.train)
