@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from skycue import region_training
+from skycue.region_network import Calibration
 from skycue.region_recipe import RegionStageConfig, RegionTrainingConfig
 from skycue.region_training import Watch, train_regions
 from skycue.training import Batch
@@ -90,14 +91,19 @@ class Toy:
     def validate(self, stage: RegionStageConfig) -> float:
         return -float(self.network(INPUTS).sub(1).square().mean().item())
 
+    def calibrate(self) -> Calibration:
+        return Calibration(scale=2.0)
+
     def pictures(self, count: int) -> list[bytes]:
         return [b"picture %d" % number for number in range(count)]
 
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    def save(network: nn.Module, folder: Path, *, trained_on: Mapping[str, str]) -> None:
-        (folder / "config.json").write_text(json.dumps(dict(trained_on)))
+    def save(
+        network: nn.Module, folder: Path, *, calibration: Calibration, trained_on: Mapping[str, str]
+    ) -> None:
+        (folder / "config.json").write_text(calibration.model_dump_json())
 
     monkeypatch.setattr(region_training, "RegionTrainer", Toy)
     monkeypatch.setattr(region_training, "save_network", save)
