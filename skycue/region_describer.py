@@ -5,7 +5,9 @@ returns, so that threads with images of their own do not mix.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -210,15 +212,55 @@ class EncodedRegions:
             for number, box in enumerate(boxes, start=1)
         ]
         chance = torch.Generator().manual_seed(seed)
-        answers: list[Answer] = []
-        for start in range(0, len(checked), BOXES_AT_ONCE):
-            chunk = checked[start : start + BOXES_AT_ONCE]
-            with explain_out_of_memory("the number of boxes or the size of the image"):
-                answers += self._answer(chunk, ask, temperature, chance)
+        small = [box for box in checked if self._is_small(box)]
+        large = [box for box in checked if box not in small]
+        answered: dict[Box, Answer] = {}
+        with explain_out_of_memory("the number of boxes or the size of the image"):
+            for start in range(0, len(large), BOXES_AT_ONCE):
+                chunk = large[start : start + BOXES_AT_ONCE]
+                answers = self._answer(chunk, ask, temperature, chance)
+                answered |= dict(zip(chunk, answers, strict=True))
+            for box in small:
+                answered[box] = self._answer_in_window(box, ask, temperature, seed)
+        answers = [answered[box] for box in checked]
         describer = self._describer
         if describer.namer is not None:
             answers = name_masks(answers, self._rows.transpose(2, 0, 1), describer.namer)
         return answers
+
+    def _is_small(self, box: Box) -> bool:
+        """Tell whether a box is described on a window that is encoded for it alone."""
+        config = self._describer.network.config
+        share = max(box[2] - box[0], box[3] - box[1]) / max(self.size)
+        return not config.windows and share < config.small_box
+
+    def _answer_in_window(self, box: Box, ask: str | None, temperature: float, seed: int) -> Answer:
+        """Describe a small box on the window around it, at a scale that the model sees well."""
+        scale = self._describer.network.config.small_box_window
+        x_min, y_min, x_max, y_max = Frame.around(box, scale, 1).box
+        left, top = max(0, math.floor(x_min)), max(0, math.floor(y_min))
+        right, bottom = min(self.size[1], math.ceil(x_max)), min(self.size[0], math.ceil(y_max))
+        part = self._rows[top:bottom, left:right].transpose(2, 0, 1)
+        x, y = float(left), float(top)
+        inner = (box[0] - x, box[1] - y, box[2] - x, box[3] - y)
+        encoded = self._describer.encode(np.ascontiguousarray(part))
+        answer = encoded._answer([inner], ask, temperature, torch.Generator().manual_seed(seed))[0]
+        phrases = []
+        for phrase in answer.phrases:
+            mask = None
+            if phrase.mask is not None:
+                mask = np.zeros(self.size, dtype=np.bool_)
+                mask[top:bottom, left:right] = phrase.mask
+            phrases.append(AnswerPhrase.of_mask(answer.caption, phrase.span, mask, phrase.score))
+        window = (x, y, float(right), float(bottom))
+        return replace(
+            answer,
+            image=self._image,
+            size=self.size,
+            box=box,
+            phrases=tuple(phrases),
+            windows=(window,),
+        )
 
     def _answer(
         self, boxes: list[Box], ask: str | None, temperature: float, chance: torch.Generator

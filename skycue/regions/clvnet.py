@@ -45,6 +45,11 @@ class ClvNetConfig(Config):
     windows: tuple[float, ...] = (1.6, 5.0)
     """Sides of the square windows around the box, over its longer side, the widest last; none: the
     segmenter sees the whole image."""
+    small_box: float = Field(default=0.0, ge=0, lt=1)
+    """Without windows: a box whose longer side is a smaller share of the image's is described on a
+    window around it, as if that were the image; 0 never does."""
+    small_box_window: float = Field(default=8.0, ge=1)
+    """Side of that window over the longer side of the box."""
     view_grid: int = Field(default=6, ge=0)
     """Let the language model see the widest window as a grid of tokens of this side; 0 does not."""
     region_layers: tuple[int, ...] = ()
