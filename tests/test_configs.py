@@ -25,6 +25,10 @@ def model_of(path: Path) -> type[Config]:
         from skycue.clip_recipe import ClipTrainingConfig
 
         return ClipTrainingConfig
+    if "skycue train regions " in heading(path):
+        from skycue.region_recipe import RegionTrainingConfig
+
+        return RegionTrainingConfig
     if "skycue benchmark " in heading(path):
         from skycue.protocols.benchmark import BenchmarkConfig
 

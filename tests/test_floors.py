@@ -32,6 +32,7 @@ FLOORS = (
         "store",
         "drawing",
         "region_drawing",
+        "windows",
     ),
     # floor 2: frozen networks; none knows a method
     ("backbones",),
@@ -61,13 +62,23 @@ FLOORS = (
         "clip_trainer",
         "clip_training",
         "clip_evaluation",
+        "region_network",
+        "region_recipe",
+        "region_samples",
+        "region_images",
+        "region_losses",
+        "region_pretraining",
+        "region_describer",
+        "region_calibration",
+        "region_start",
+        "region_trainer",
+        "region_training",
+        "region_dry_run",
         "region_targets",
         "region_predictions",
         "region_scores",
         "region_measures",
         "region_evaluation",
-        "region_training",
-        "region_dry_run",
     ),
     # floor 5
     ("protocols", "reports"),
@@ -154,6 +165,27 @@ def test_a_module_imports_only_from_below(module: str) -> None:
 
 def test_the_package_itself_imports_nothing() -> None:
     assert IMPORTS["skycue"] == set()
+
+
+def test_the_two_wings_do_not_know_each_other() -> None:
+    wings = {"scenes": "regions", "regions": "scenes"}
+    known = [
+        f"{module} imports {name}"
+        for module, names in IMPORTS.items()
+        for name in names
+        if module != "skycue" and wings.get(part_of(module)) == part_of(name)
+    ]
+    assert known == []
+
+
+def test_only_geo_reads_and_writes_rasters() -> None:
+    users = {
+        part_of(module)
+        for module, path in MODULES.items()
+        for name in imported_modules(path.read_text(encoding="utf-8"))
+        if name.split(".")[0] == "rasterio"
+    }
+    assert users == {"geo"}
 
 
 def test_imports_never_go_in_a_circle() -> None:
