@@ -90,8 +90,8 @@ class RegionStageConfig(Config):
     """`masks` trains the segmenter without language; `full` all that `trains` names."""
     trains: tuple[str, ...] = ("*",)
     """Shell-style patterns of the parameters that learn."""
-    weights: LossWeights = LossWeights()
-    """Of the loss terms of a `full` stage."""
+    weights: LossWeights | None = None
+    """Of the loss terms of a `full` stage; none: those of the recipe."""
     align_after: int = Field(default=500, ge=0)
     """Steps before the two alignment losses begin: masks are noise before."""
     train: TrainConfig
@@ -105,6 +105,8 @@ class RegionTrainingConfig(Config):
     """The network."""
     data: RegionDataConfig
     """What it learns from."""
+    weights: LossWeights = LossWeights()
+    """Of the loss terms, in stages that have none of their own."""
     stages: tuple[RegionStageConfig, ...] = Field(min_length=1)
     """In their order."""
     start: str | None = None

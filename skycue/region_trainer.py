@@ -194,7 +194,7 @@ class RegionTrainer:
                 self.alignments,
                 self._whole_images(self.train, samples),
                 samples,
-                stage.weights,
+                stage.weights or self.config.weights,
                 batch.totals,
                 align=batch.step >= stage.align_after,
             )

@@ -102,6 +102,9 @@ def train_regions(
                 trainer = start()  # the network of the old one is in shards
         wait_for_all()
         trainer.load_state(load_file(finished))
+        if process_index() == 0 and stage.kind == "full" and number < len(config.stages) - 1:
+            # A model folder of its own, for other recipes to start from.
+            save_network(trainer.network, finished.parent / stage.name, trained_on=run)
     if process_index() == 0:
         save_network(
             trainer.network,
