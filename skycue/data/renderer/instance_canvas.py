@@ -4,6 +4,7 @@ Two images are drawn with the same geometry: the colours, and for each pixel the
 object that is seen there. So masks are exact, and what covers an object takes its pixels.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw
 from skycue.data.instances import Instance, instance_of
 from skycue.data.renderer.canvas import Colour, Point
 from skycue.data.renderer.ground_canvas import OVERSAMPLING, SHADOW, GroundCanvas, scaled
-from skycue.data.renderer.outlines import area_inside
+from skycue.data.renderer.outlines import area_inside, distance_to
 from skycue.data.renderer.surfaces import CROWN_COUNT, coloured, crown, ramp
 
 MIN_PIXELS = 12
@@ -41,6 +42,7 @@ class InstanceCanvas(GroundCanvas):
         self._draw_ids = ImageDraw.Draw(self._ids)
         self._stamps: list[_Stamp] = []
         self._leaves = self._leaf_palettes()
+        self._roads: list[tuple[Point, Point, float]] = []
 
     def stamp(self, outline: Sequence[Point], class_name: str, colour: Colour) -> int:
         """Draw an object; return its number, or 0 where too little of it would be seen."""
@@ -75,6 +77,25 @@ class InstanceCanvas(GroundCanvas):
         if window.getbbox() is None:
             return True
         return bool(on) and set(np.unique(np.asarray(window)).tolist()) <= {0, on}
+
+    def keep_clear(self, start: Point, end: Point, width_m: float) -> None:
+        """Remember a road, on which nothing is to be built."""
+        self._roads.append((start, end, width_m))
+
+    def has_room(self, points: Sequence[Point]) -> bool:
+        """Tell whether neither an object nor a road lies at a compact outline."""
+        return self.is_off_roads(points) and self.is_free(points)
+
+    def is_off_roads(self, points: Sequence[Point]) -> bool:
+        """Tell whether no road lies at a compact outline."""
+        middle = (sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points))
+        near = min(distance_to(middle, *side) for side in itertools.pairwise(points))
+        for start, end, width_m in self._roads:
+            if distance_to(middle, start, end) < near + width_m / 2:
+                return False
+            if any(distance_to(point, start, end) < width_m / 2 for point in points):
+                return False
+        return True
 
     def plant(self, centre: Point, radius_m: float) -> bool:
         """Draw a tree with its shadow, unless it would hide most of an object."""

@@ -56,11 +56,11 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {
-    "airfield": Layout(draw_airfield, (0.35, 1.0), 1.5),
+    "airfield": Layout(draw_airfield, (0.3, 0.8), 1.5),
     "tank farm": Layout(draw_tank_farm, (0.4, 1.2), 1.0),
     "motorway": Layout(draw_motorway, (0.25, 0.7), 0.8),
-    "park": Layout(draw_park, (0.24, 0.6), 1.8),
-    "school": Layout(draw_school, (0.4, 0.75), 1.2),
+    "park": Layout(draw_park, (0.18, 0.5), 1.8),
+    "school": Layout(draw_school, (0.4, 0.75), 1.5),
     "street": Layout(draw_street, (0.075, 0.17), 1.5),
     "suburb": Layout(draw_suburb, (0.25, 0.6), 0.7),
     "sea": Layout(draw_sea, (0.5, 1.2), 0.9),

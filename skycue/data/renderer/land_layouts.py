@@ -33,7 +33,7 @@ JOINT = (90, 88, 84)
 RUBBER = (50, 50, 52)
 """Colour of tyre marks."""
 PIPE = (152, 148, 142)
-AIRCRAFT_PIXELS = (22.0, 115.0)
+AIRCRAFT_PIXELS = (28.0, 130.0)
 """Shortest and longest aircraft that are drawn, in pixels."""
 
 
@@ -150,7 +150,7 @@ def draw_tank_farm(canvas: InstanceCanvas) -> None:
             places = [moved(row, angle, a) for a in np.arange(start, end, gap).tolist()]
             _draw_bund(canvas, places, gap, angle)
             for place in places:
-                if rng.random() < 0.92 and canvas.is_free(disc(place, radius, 8)):
+                if rng.random() < 0.92 and canvas.has_room(disc(place, radius, 8)):
                     draw_tank(canvas, place, radius, colour)
         elif rng.random() < 0.7:
             place = moved(row, angle, rng.uniform(-0.4, 0.4) * side)
@@ -200,7 +200,7 @@ def draw_motorway(canvas: InstanceCanvas) -> None:
     for place in grid(canvas, angle, rng.uniform(45, 90)):
         dx, dy = place[0] - middle[0], place[1] - middle[1]
         to_road = abs(dy * math.cos(angle) - dx * math.sin(angle)) - width / 2
-        if to_road > 50 and rng.random() < 0.7 and canvas.is_free(rectangle(place, 60, 50, angle)):
+        if to_road > 50 and rng.random() < 0.7 and canvas.has_room(rectangle(place, 60, 50, angle)):
             if rng.random() < 0.25:
                 draw_car_park(canvas, place, 50, 36, angle)
             else:

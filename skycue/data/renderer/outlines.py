@@ -77,6 +77,14 @@ def drawn_in(points: Sequence[Point], share: float) -> list[Point]:
     return [(x0 + share * (x - x0), y0 + share * (y - y0)) for x, y in points]
 
 
+def distance_to(point: Point, start: Point, end: Point) -> float:
+    """Return the distance of a point from the line between two others."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    along = ((point[0] - start[0]) * dx + (point[1] - start[1]) * dy) / (dx * dx + dy * dy)
+    t = min(1.0, max(0.0, along))
+    return math.hypot(point[0] - start[0] - t * dx, point[1] - start[1] - t * dy)
+
+
 def convex_hull(points: Sequence[Point]) -> list[Point]:
     """Return the corners of the hull of points, in order (Andrew's monotone chain)."""
     ordered = sorted(set(points))

@@ -12,7 +12,7 @@ from skycue.data.renderer.outlines import band, disc
 from skycue.data.renderer.structures import draw_lanes
 from skycue.data.renderer.traffic import draw_vehicle, heading
 
-CAR_GSD_M = 0.42
+CAR_GSD_M = 0.36
 """Cars are drawn where pixels are at most this large; beyond, they are specks."""
 TRAFFIC = ("car", "car", "car", "car", "van", "van", "truck", "bus")
 BAY_M = 2.7
@@ -86,6 +86,7 @@ def draw_road(canvas: InstanceCanvas, points: Sequence[Point], width_m: float) -
         canvas.lay(band(points, width_m + rng.uniform(1.5, 4.5)), PAVEMENT)
     canvas.cover("asphalt", band(points, width_m), shade=rng.uniform(0.85, 1.35))
     for start, end in itertools.pairwise(points):
+        canvas.keep_clear(start, end, width_m)
         draw_lanes(canvas, start, end, width_m)
 
 
@@ -136,7 +137,7 @@ def plant_trees(
     canvas: InstanceCanvas,
     count: int,
     *,
-    over: float = 0.15,
+    over: float = 0.08,
     radius_m: tuple[float, float] = (2.0, 5.5),
 ) -> None:
     """Plant trees in loose groups; a share `over` of them may hide parts of objects."""
@@ -148,7 +149,9 @@ def plant_trees(
         radius = rng.uniform(*radius_m)
         dx, dy = rng.normal(0, spread, 2).tolist()
         place = (group[0] + dx, group[1] + dy)
-        if rng.random() < over or canvas.is_free(disc(place, 1.1 * radius, 8)):
+        trunk = disc(place, 0.35 * radius, 6)
+        is_free = rng.random() < over or canvas.is_free(disc(place, 1.1 * radius, 8))
+        if is_free and canvas.is_off_roads(trunk):
             canvas.plant(place, radius)
 
 

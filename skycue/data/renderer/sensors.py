@@ -26,6 +26,11 @@ AIR = (176, 188, 200)
 MIN_BLUR = 0.3
 """Pixels; a smaller spread is that of the averaging itself."""
 
+RANDOM_SATURATION = (0.55, 1.1)
+"""Least and most colour that is left from image to image."""
+BRIGHTNESS = (0.3, 0.59, 0.11)
+"""Shares of red, green and blue in the brightness of a pixel (ITU-R BT.601)."""
+
 
 class Sensor(NamedTuple):
     """A camera or satellite.
@@ -129,10 +134,11 @@ def _point_spread(deviation: float) -> ImageFilter.Kernel:
 
 
 def _own_matrix(sensor: Sensor, rng: np.random.Generator) -> Matrix:
-    """Change the gain of each channel a little, as light and processing do."""
-    gains = np.repeat(rng.normal(1.0, RANDOM_GAIN, 3), 4)
-    row = tuple(float(value) for value in np.array(sensor.matrix) * gains)
-    return cast(Matrix, row)
+    """Change the gain of each channel and the saturation a little, as light and processing do."""
+    saturation = rng.uniform(*RANDOM_SATURATION)
+    mix = saturation * np.eye(3) + (1 - saturation) * np.array(BRIGHTNESS)  # [3, 3]
+    rows = mix @ np.reshape(sensor.matrix, (3, 4)) * rng.normal(1.0, RANDOM_GAIN, (3, 1))
+    return cast(Matrix, tuple(rows.ravel().tolist()))
 
 
 def _curve(sensor: Sensor, rng: np.random.Generator) -> list[int]:

@@ -48,7 +48,7 @@ def draw_courts(canvas: InstanceCanvas, corner: Point, angle: float, *, kind: st
     rows, count = 1 if rng.random() < 0.7 else 2, int(rng.integers(1, 6))
     middle = moved(corner, angle, rows * long_m / 2, count * wide_m / 2)
     fence = rectangle(middle, rows * long_m, count * wide_m, angle)
-    if not canvas.is_free(fence):
+    if not canvas.has_room(fence):
         return
     canvas.lay(fence, ground)
     canvas.paint_line([*fence, fence[0]], 0.3, (70, 76, 70), alpha=200)
@@ -63,7 +63,7 @@ def _draw_diamond(canvas: InstanceCanvas, home: Point, angle: float) -> None:
     """Draw a baseball diamond of a usual size, if there is room for its infield."""
     scale = float(canvas.rng.choice([1.0, 0.67, 0.67]))
     room = Pose(home, angle, scale, scale).place([(-5, 0), *arc((0.0, 0.0), 50, -0.8, 0.8, 6)])
-    if canvas.is_free(room):
+    if canvas.has_room(room):
         draw_baseball_diamond(canvas, home, angle, scale)
 
 
@@ -84,10 +84,10 @@ def draw_park(canvas: InstanceCanvas) -> None:
         draw_courts(canvas, somewhere(canvas, 0.0), turn, kind=kind)
     for _ in range(int(rng.integers(0, 5))):
         place = somewhere(canvas, 0.0)
-        if canvas.is_free(rectangle(place, 50, 30, angle)):
+        if canvas.has_room(rectangle(place, 50, 30, angle)):
             draw_hall(canvas, place, rng.uniform(15, 45), rng.uniform(12, 25), angle)
     place = somewhere(canvas, 0.0)
-    if canvas.is_free(rectangle(place, 56, 38, angle)):
+    if canvas.has_room(rectangle(place, 56, 38, angle)):
         draw_car_park(canvas, place, rng.uniform(30, 56), 36, angle)
     plant_row(canvas, somewhere(canvas, -0.1), somewhere(canvas, -0.1), rng.uniform(7, 12))
     plant_trees(canvas, int(rng.integers(40, 200)))
@@ -113,12 +113,12 @@ def draw_school(canvas: InstanceCanvas) -> None:
         draw_courts(canvas, somewhere(canvas, 0.0), angle, kind=kind)
     _draw_diamond(canvas, somewhere(canvas, 0.05), rng.uniform(0, 2 * math.pi))
     place = somewhere(canvas, 0.1)
-    if canvas.is_free(rectangle(place, 70, 45, angle)):
+    if canvas.has_room(rectangle(place, 70, 45, angle)):
         draw_car_park(canvas, place, 60, 38, angle)
     for _ in range(int(rng.integers(3, 16))):
         place, turn = somewhere(canvas, -0.05), angle + math.pi / 2 * int(rng.integers(2))
         length_m, width_m = rng.uniform(18, 75), rng.uniform(12, 40)
-        if canvas.is_free(rectangle(place, length_m + 10, width_m + 10, turn)):
+        if canvas.has_room(rectangle(place, length_m + 10, width_m + 10, turn)):
             draw_hall(canvas, place, length_m, width_m, turn)
     plant_row(canvas, somewhere(canvas, -0.1), somewhere(canvas, -0.1), rng.uniform(7, 12))
     plant_trees(canvas, int(rng.integers(40, 220)), over=0.05)
@@ -154,9 +154,9 @@ def _line_street(
         for way in (-1, 1):
             place = moved(middle, angle, along + rng.uniform(-1, 1), way * gap / 2)
             if way > 0 and rng.random() < 0.3:
-                if canvas.is_free(rectangle(place, step * 0.9, gap * 0.5, angle)):
+                if canvas.has_room(rectangle(place, step * 0.9, gap * 0.5, angle)):
                     draw_car_park(canvas, place, step * 0.9, gap * 0.5, angle)
-            elif canvas.is_free(rectangle(place, step * 0.7, depth * 0.8, angle)):
+            elif canvas.has_room(rectangle(place, step * 0.7, depth * 0.8, angle)):
                 drive = moved(middle, angle, along + step * 0.42, way * (width / 2 + 5))
                 canvas.lay(rectangle(drive, 3.2, 10, angle), DRIVE)
                 long_m = step * rng.uniform(0.55, 0.8)
@@ -187,6 +187,6 @@ def draw_suburb(canvas: InstanceCanvas) -> None:
         across = -(place[0] - middle[0]) * sine + (place[1] - middle[1]) * cosine
         to_street = abs((across + gap / 2) % gap - gap / 2)
         room = rectangle(place, 16, 14, angle)
-        if to_street > 13 and rng.random() < 0.8 and canvas.is_free(room):
+        if to_street > 13 and rng.random() < 0.8 and canvas.has_room(room):
             draw_house(canvas, place, rng.uniform(11, 17), rng.uniform(8, 12), angle)
     plant_trees(canvas, int(rng.integers(60, 250)), over=0.08)

@@ -51,7 +51,7 @@ def draw_sea(canvas: InstanceCanvas) -> None:
         x, y = place[0] - side / 2, place[1] - side / 2
         to_coast = shore_m - x * math.cos(coast) - y * math.sin(coast)
         room = disc(place, 0.7 * length_m, 8)
-        if to_coast < 0.15 * side + length_m / 2 or not canvas.is_free(room):
+        if to_coast < 0.15 * side + length_m / 2 or not canvas.has_room(room):
             continue
         angle = way + rng.normal(0, 0.4) if rng.random() < 0.6 else rng.uniform(0, 6.3)
         if length_m < 25:
@@ -82,7 +82,7 @@ def draw_marina(canvas: InstanceCanvas) -> None:
     quay = moved((side / 2, side / 2), angle, -side * rng.uniform(0.1, 0.4))
     _draw_quay(canvas, quay, angle)
     boat_m = rng.uniform(9, 17)
-    length_m = side * rng.uniform(0.25, 0.6)
+    length_m = side * rng.uniform(0.18, 0.5)
     gap = 2 * boat_m + rng.uniform(0.9, 2.2) * boat_m + 4
     full = rng.uniform(0.5, 1.0)
     for across in np.arange(-side, side, gap):
@@ -113,11 +113,11 @@ def _draw_quay(canvas: InstanceCanvas, quay: Point, angle: float) -> None:
         place = moved(road, angle, -rng.uniform(22, 40), float(along))
         if rng.random() < 0.3:
             draw_car_park(canvas, place, 30, 40, angle)
-        elif rng.random() < 0.6 and canvas.is_free(rectangle(place, 36, 44, angle)):
+        elif rng.random() < 0.6 and canvas.has_room(rectangle(place, 36, 44, angle)):
             draw_hall(canvas, place, rng.uniform(16, 30), rng.uniform(18, 40), angle)
     for _ in range(int(rng.integers(0, 40))):
         tree = moved(road, angle, -rng.uniform(8, 0.6 * side), rng.uniform(-1, 1) * side)
-        if canvas.is_free(disc(tree, 4, 8)):
+        if canvas.has_room(disc(tree, 4, 8)):
             canvas.plant(tree, rng.uniform(1.5, 4.0))
 
 
@@ -131,7 +131,7 @@ def draw_port(canvas: InstanceCanvas) -> None:
     width_m = rng.uniform(14, 34) * canvas.gsd_m
     gap = side * rng.uniform(0.3, 0.5)
     for across in np.arange(-side, side, gap) + rng.uniform(0, gap):
-        length_m = side * rng.uniform(0.3, 0.5)
+        length_m = side * rng.uniform(0.22, 0.5)
         shore = moved(quay, angle, 0, float(across))
         if not draw_jetty(canvas, shore, angle, length_m, width_m):
             continue
@@ -150,7 +150,7 @@ def draw_port(canvas: InstanceCanvas) -> None:
     colour = pick(canvas, PALE)
     for _ in range(int(rng.integers(0, 12))):
         place = moved(quay, angle, -rng.uniform(60, 0.8 * side + 60), rng.uniform(-0.6, 0.6) * side)
-        if canvas.is_free(disc(place, 1.2 * radius, 8)):
+        if canvas.has_room(disc(place, 1.2 * radius, 8)):
             draw_tank(canvas, place, radius, colour)
 
 
@@ -223,10 +223,10 @@ def _settle_banks(canvas: InstanceCanvas, course: list[Point], width: float, ang
         clear = min(math.dist(place, point) for point in _dense(course)) - width / 2
         if clear > 18 and built and rng.random() < 0.35:
             size = rng.uniform(12, 40), rng.uniform(10, 24)
-            if canvas.is_free(rectangle(place, size[0] * 1.5, size[1] * 1.6, angle)):
+            if canvas.has_room(rectangle(place, size[0] * 1.5, size[1] * 1.6, angle)):
                 draw = draw_house if size[0] < 20 else draw_hall
                 draw(canvas, place, size[0], size[1], angle)
-        elif clear > 6 and canvas.is_free(disc(place, 5, 8)):
+        elif clear > 6 and canvas.has_room(disc(place, 5, 8)):
             canvas.plant(place, rng.uniform(2, 5))
 
 

@@ -20,6 +20,7 @@ from skycue.data.renderer.outlines import (
     band,
     convex_hull,
     disc,
+    distance_to,
     mirrored,
 )
 
@@ -155,3 +156,19 @@ def test_outlines_by_hand() -> None:
     assert mirrored([(1.0, 0.0), (0.0, 2.0)]) == [(1.0, 0.0), (0.0, 2.0), (0.0, -2.0)]
     (point,) = Pose((5.0, 5.0), math.pi / 2, 10.0, 2.0).place([(0.5, 1.0)])
     assert point == pytest.approx((3.0, 10.0))
+
+
+def test_nothing_is_built_on_a_road() -> None:
+    canvas = black_canvas()
+    canvas.keep_clear((0.0, 35.0), (64.0, 35.0), 6.0)
+    assert canvas.has_room(SQUARE)
+    lower = [(x, y + 5) for x, y in SQUARE]
+    assert not canvas.has_room(lower)
+    assert canvas.is_free(lower)
+    assert not canvas.is_off_roads([(x, y + 15) for x, y in SQUARE])
+
+
+def test_the_distance_from_a_line_by_hand() -> None:
+    assert distance_to((3.0, 4.0), (0.0, 0.0), (10.0, 0.0)) == 4.0
+    assert distance_to((-3.0, 4.0), (0.0, 0.0), (10.0, 0.0)) == 5.0
+    assert distance_to((13.0, 4.0), (0.0, 0.0), (10.0, 0.0)) == 5.0

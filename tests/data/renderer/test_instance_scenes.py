@@ -118,6 +118,7 @@ def test_a_sensor_without_effects_changes_nothing_but_the_chance_of_light(
 ) -> None:
     monkeypatch.setattr("skycue.data.renderer.sensors.RANDOM_GAIN", 0.0)
     monkeypatch.setattr("skycue.data.renderer.sensors.RANDOM_GAMMA", 0.0)
+    monkeypatch.setattr("skycue.data.renderer.sensors.RANDOM_SATURATION", (1.0, 1.0))
     canvas = InstanceCanvas(64, 0.5, np.random.default_rng(0))
     LAYOUTS["park"].draw(canvas)
     ground = canvas.image()
