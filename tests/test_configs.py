@@ -29,6 +29,10 @@ def model_of(path: Path) -> type[Config]:
         from skycue.region_recipe import RegionTrainingConfig
 
         return RegionTrainingConfig
+    if "skycue benchmark regions " in heading(path):
+        from skycue.protocols.regions import RegionBenchmarkConfig
+
+        return RegionBenchmarkConfig
     if "skycue benchmark " in heading(path):
         from skycue.protocols.benchmark import BenchmarkConfig
 
@@ -46,6 +50,18 @@ def test_a_configuration_begins_with_its_command_and_its_result(path: Path) -> N
     assert re.search(rf"skycue (fit|benchmark|train) .*{path.stem}", heading(path))
     result = r"Result: (.*\d{4}-\d{2}-\d{2}|not measured)"
     assert re.search(result, heading(path)), "no result with its date"
+
+
+def test_every_variant_of_the_region_ablation_is_a_recipe() -> None:
+    from skycue.protocols.regions import RegionBenchmarkConfig, plan_rows
+
+    rows = plan_rows(load_config(RegionBenchmarkConfig, FOLDER / "region_ablation.yaml"))
+    recipes = {row.name: row.recipe for row in rows}
+    assert len(recipes) == 10
+    without = recipes["no context"]
+    assert without is not None
+    assert without.model.mask_decoder.context == "off"
+    assert all(recipe != recipes["all"] for name, recipe in recipes.items() if name != "all")
 
 
 def test_configurations_are_found_by_their_names() -> None:
