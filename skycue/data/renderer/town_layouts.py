@@ -182,6 +182,7 @@ def draw_suburb(canvas: InstanceCanvas) -> None:
     for number in range(-6, 7):
         line = crossing_line(canvas, moved(middle, angle, 0, gap * number), angle)
         canvas.cover("asphalt", band(line, 7), shade=rng.uniform(0.9, 1.4))
+        canvas.keep_clear(line[0], line[1], 7)
     sine, cosine = math.sin(angle), math.cos(angle)
     for place in grid(canvas, angle, rng.uniform(20, 26)):
         across = -(place[0] - middle[0]) * sine + (place[1] - middle[1]) * cosine
