@@ -111,7 +111,8 @@ def check_box(box: Sequence[float], image_size: tuple[int, int], name: str = "bo
         if high <= low:
             raise BoxError(f"{shown} has no area: {axis}_max must exceed {axis}_min. {order}")
     height, width = image_size
-    cut = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height))
+    x_min, y_min, x_max, y_max = (float(value) for value in box)
+    cut = (max(x_min, 0.0), max(y_min, 0.0), min(x_max, float(width)), min(y_max, float(height)))
     if cut[2] <= cut[0] or cut[3] <= cut[1]:
         raise BoxError(f"{shown} lies outside the image of {width} x {height} pixels. {order}")
     return cut

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -22,18 +21,16 @@ from skycue.answers import Answer, AnswerPhrase, find_flags
 from skycue.backbones.segmenter import MaskFeatures
 from skycue.boxes import Box, Frame, box_iou, check_box
 from skycue.device import autocast, explain_out_of_memory
-from skycue.errors import CheckpointError
+from skycue.errors import ImageReadError
 from skycue.region_inputs import read_region_image
 from skycue.region_naming import Namer, name_masks
-from skycue.region_network import Calibration, RegionModel, load_network
+from skycue.region_network import Calibration, RegionModel, find_region_model, load_network
 from skycue.region_samples import frames_around
 from skycue.regions.clvnet import ClvNet, Cues, ImageTokens, Queries
 from skycue.regions.grounded_text import GroundedText, decode_caption
 from skycue.regions.mask_decoder import DecodedMasks
 from skycue.windows import cut_window, paste_masks
 
-MINI = "mini"
-"""Name of the small region model that ships with the package."""
 BOXES_AT_ONCE = 32
 """Boxes in one pass; more are done in several."""
 
@@ -100,7 +97,7 @@ class RegionDescriber:
             CheckpointError: If nothing of that name can be loaded.
             BackboneMismatchError: If the image encoder is another than the one trained with.
         """
-        model: RegionModel = load_network(_folder_of(str(name)), device=device)
+        model: RegionModel = load_network(find_region_model(str(name)), device=device)
         return cls(
             model.network,
             calibration=model.record.calibration,
@@ -126,8 +123,13 @@ class RegionDescriber:
             image: A file, or RGB levels, uint8 [3, H, W].
 
         Raises:
-            ImageReadError: If a file cannot be read.
+            ImageReadError: If a file cannot be read, or an array is no RGB image.
         """
+        if isinstance(image, np.ndarray) and (image.ndim != 3 or len(image) != 3):
+            raise ImageReadError(
+                f"pixels of shape {list(image.shape)} are no RGB image [3, H, W]: for [H, W, 3] "
+                "pass pixels.transpose(2, 0, 1)."
+            )
         name = "" if isinstance(image, np.ndarray) else str(image)
         pixels = image if isinstance(image, np.ndarray) else read_region_image(Path(image)).pixels
         rows = np.ascontiguousarray(pixels.transpose(1, 2, 0))  # [H, W, 3]
@@ -212,17 +214,17 @@ class EncodedRegions:
             for number, box in enumerate(boxes, start=1)
         ]
         chance = torch.Generator().manual_seed(seed)
-        small = [box for box in checked if self._is_small(box)]
-        large = [box for box in checked if box not in small]
-        answered: dict[Box, Answer] = {}
+        small = [n for n, box in enumerate(checked) if self._is_small(box)]
+        large = [n for n in range(len(checked)) if n not in small]
+        answered: dict[int, Answer] = {}
         with explain_out_of_memory("the number of boxes or the size of the image"):
             for start in range(0, len(large), BOXES_AT_ONCE):
                 chunk = large[start : start + BOXES_AT_ONCE]
-                answers = self._answer(chunk, ask, temperature, chance)
-                answered |= dict(zip(chunk, answers, strict=True))
-            for box in small:
-                answered[box] = self._answer_in_window(box, ask, temperature, seed)
-        answers = [answered[box] for box in checked]
+                found = self._answer([checked[n] for n in chunk], ask, temperature, chance)
+                answered |= dict(zip(chunk, found, strict=True))
+            for n in small:
+                answered[n] = self._answer_in_window(checked[n], ask, temperature, chance)
+        answers = [answered[n] for n in range(len(checked))]
         describer = self._describer
         if describer.namer is not None:
             answers = name_masks(answers, self._rows.transpose(2, 0, 1), describer.namer)
@@ -234,7 +236,9 @@ class EncodedRegions:
         share = max(box[2] - box[0], box[3] - box[1]) / max(self.size)
         return not config.windows and share < config.small_box
 
-    def _answer_in_window(self, box: Box, ask: str | None, temperature: float, seed: int) -> Answer:
+    def _answer_in_window(
+        self, box: Box, ask: str | None, temperature: float, chance: torch.Generator
+    ) -> Answer:
         """Describe a small box on the window around it, at a scale that the model sees well."""
         scale = self._describer.network.config.small_box_window
         x_min, y_min, x_max, y_max = Frame.around(box, scale, 1).box
@@ -244,7 +248,7 @@ class EncodedRegions:
         x, y = float(left), float(top)
         inner = (box[0] - x, box[1] - y, box[2] - x, box[3] - y)
         encoded = self._describer.encode(np.ascontiguousarray(part))
-        answer = encoded._answer([inner], ask, temperature, torch.Generator().manual_seed(seed))[0]
+        answer = encoded._answer([inner], ask, temperature, chance)[0]
         phrases = []
         for phrase in answer.phrases:
             mask = None
@@ -277,8 +281,11 @@ class EncodedRegions:
             asked: Queries = network.queries(read, seg)
             decoded: DecodedMasks = network.decode(look.cues, regions, asked)
         answers = []
+        longest = network.reasoner.config.max_tokens
         for row, text in enumerate(texts):
             odds = written.log_probabilities[row]
+            if len(odds) == longest:  # the grammar ended it, not the model
+                text = text._replace(is_cut=True)
             answers.append(self._join(look, row, text, odds, decoded))
         return answers
 
@@ -365,32 +372,3 @@ def _prompted(phrases: Sequence[AnswerPhrase], box: Box) -> int | None:
     overlaps = box_iou(boxes, torch.tensor([box]))[:, 0]
     best = int(overlaps.argmax())
     return found[best][0] if overlaps[best] > 0 else None
-
-
-def mini_folder() -> Path:
-    """Return where the embedded region model lies."""
-    return Path(str(resources.files("skycue") / "weights" / "mini_region"))
-
-
-def _folder_of(name: str) -> Path:
-    """Find the folder of a model by its name."""
-    if name == MINI:
-        return mini_folder()
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise CheckpointError(
-            f"no region model {name!r}: give 'mini', a folder made by `skycue train regions` or "
-            "`skycue convert`, or a hub name."
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"cannot fetch the region model {name!r} from the hub ({type(error).__name__}): give a "
-            "folder, or 'mini', which needs no network."
-        ) from error

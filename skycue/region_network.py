@@ -6,6 +6,7 @@ not in it: it is named, with its fingerprint.
 
 import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,8 @@ from skycue.regions.clvnet import ClvNet, ClvNetConfig
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+MINI = "mini"
+"""Name of the small region model that ships with the package."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FORMAT = "skycue-region-1"
@@ -71,6 +74,42 @@ class RegionModel(NamedTuple):
 
     network: ClvNet
     record: RegionModelRecord
+
+
+def mini_folder() -> Path:
+    """Return where the embedded region model lies."""
+    return Path(str(resources.files("skycue") / "weights" / "mini_region"))
+
+
+def find_region_model(name: str) -> Path:
+    """Return the folder of a region model.
+
+    Args:
+        name: `mini`, a folder, or a hub name, whose files are fetched.
+
+    Raises:
+        CheckpointError: If there is no such model.
+    """
+    if name == MINI:
+        return mini_folder()
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError(
+            f"no region model {name!r}: give 'mini', a folder made by `skycue train regions` or "
+            "`skycue convert`, or a hub name."
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model"]))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise CheckpointError(
+            f"cannot fetch the region model {name!r} from the hub ({type(error).__name__}): give a "
+            "folder, or 'mini', which needs no network."
+        ) from error
 
 
 def build_network(

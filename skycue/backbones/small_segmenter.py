@@ -12,7 +12,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from skycue.backbones.segmenter import MaskFeatures, MaskOutput, Segmenter
@@ -25,6 +25,8 @@ BOX_CHANNELS = 5
 """Inside or not, and the signed and absolute distance from the centre along x and y."""
 FARTHEST = 4.0
 """Distances from the box's centre are cut at this many half extents."""
+GROUPS = 8
+"""Groups of each group norm."""
 POSITION_BASE = 100.0
 """Longest over shortest wavelength of the position code; grids here have some ten cells."""
 
@@ -34,9 +36,9 @@ class SmallSegmenterConfig(Config):
 
     input_size: int = Field(default=192, gt=0, multiple_of=32)
     """Side of the input in pixels."""
-    width: int = Field(default=96, gt=0)
+    width: int = Field(default=96, gt=0, multiple_of=GROUPS)
     """Channels of the coarse map and of the queries, D."""
-    fine_width: int = Field(default=48, gt=0)
+    fine_width: int = Field(default=48, gt=0, multiple_of=GROUPS)
     """Channels of the fine map."""
     layers: int = Field(default=2, ge=1)
     """Rounds in which a query looks at the coarse map."""
@@ -44,6 +46,12 @@ class SmallSegmenterConfig(Config):
     """Attention heads; divides `width`."""
     box_prompt: bool = True
     """Let the maps know where the prompt box lies."""
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> "SmallSegmenterConfig":
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} do not divide width {self.width}")
+        return self
 
 
 class SmallSegmenter(Segmenter):
@@ -179,7 +187,7 @@ def position_code(cells: int, width: int, like: Tensor) -> Tensor:
 def _conv3(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        nn.GroupNorm(8, outputs),
+        nn.GroupNorm(GROUPS, outputs),
         nn.ReLU(),
     )
 

@@ -21,6 +21,7 @@ from skycue.backbones.sam import SamSettings, load_sam
 from skycue.backbones.segmenter import MaskFeatures, Segmenter
 from skycue.backbones.small_segmenter import SmallSegmenter, SmallSegmenterConfig
 from skycue.config import Config
+from skycue.errors import ConfigError
 from skycue.regions.mask_decoder import (
     ContextAwareMaskDecoder,
     DecodedMasks,
@@ -127,7 +128,11 @@ class ClvNet(nn.Module):
 
     def _view_widths(self) -> list[int]:
         """Return the channels of the segmenter's levels that the region encoder reads."""
-        assert isinstance(self.segmenter, SmallSegmenter)
+        if not isinstance(self.segmenter, SmallSegmenter):
+            raise ConfigError(
+                "model.region_layers is empty: with SAM, name blocks of the image encoder that the "
+                "region encoder reads; only the small segmenter has levels of its own."
+            )
         return [self.segmenter.width, self.segmenter.width]
 
     @torch.no_grad()

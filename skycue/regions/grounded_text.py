@@ -29,6 +29,7 @@ class TextCoder(Protocol):
     """What is needed of a tokenizer; those of `transformers` have it."""
 
     eos_token_id: int
+    all_special_ids: list[int]
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Turn text into ids."""
@@ -59,10 +60,9 @@ def token_numbers(tokenizer: TextCoder) -> TokenNumbers:
     seg, start, end = (
         tokenizer.convert_tokens_to_ids(token) for token in (SEG, PHRASE_START, PHRASE_END)
     )
-    written = (SEG, PHRASE_START, PHRASE_END)
-    never = tuple(
-        tokenizer.convert_tokens_to_ids(token) for token in REGION_TOKENS if token not in written
-    )
+    special = {tokenizer.convert_tokens_to_ids(token) for token in REGION_TOKENS}
+    special.update(tokenizer.all_special_ids)
+    never = tuple(sorted(special - {seg, start, end, tokenizer.eos_token_id}))
     return TokenNumbers(seg, start, end, tokenizer.eos_token_id, never)
 
 

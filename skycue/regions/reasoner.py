@@ -7,6 +7,7 @@ in one pass over the finished text.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -85,7 +86,7 @@ class Reasoner(nn.Module):
         for part in (IMAGE, "{question}"):
             if part not in config.prompt:
                 raise ConfigError(f"reasoner.prompt {config.prompt!r} lacks {part!r}.")
-        if config.box_input == "token" and BOX not in config.question:
+        if config.box_input != "none" and BOX not in config.question:
             raise ConfigError(f"reasoner.question {config.question!r} lacks {BOX!r}.")
 
     @property
@@ -132,12 +133,23 @@ class Reasoner(nn.Module):
         return torch.cat([embedded[:, :place], images, embedded[:, place + 1 :]], dim=1)
 
     def _ids(self, words: str, box: Sequence[float]) -> list[int]:
-        """Return the prompt's ids; coordinates are two digits each, so that rows are equal long."""
-        digits = " ".join(" ".join(f"{min(99, max(0, int(100 * share))):02d}") for share in box)
+        """Return the prompt's ids.
+
+        Coordinates are two digits each and a digit is one token, whatever words the vocabulary
+        holds, so that rows are equal long.
+        """
         tokenizer = self.language.tokenizer
-        start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        text = words.replace("{box}", digits)
-        return [*start, *tokenizer.encode(text, add_special_tokens=False)]
+        encode = partial(tokenizer.encode, add_special_tokens=False)
+        digits = "".join(f"{min(99, max(0, int(100 * share))):02d}" for share in box)
+        spelled = [encode(digits[0])[-1]]
+        for digit in digits[1:]:
+            spelled += [*encode(" "), encode(digit)[-1]]
+        first, *others = words.split("{box}")
+        ids = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        ids += encode(first)
+        for part in others:
+            ids += [*spelled, *encode(part)]
+        return ids
 
     def read(self, prompts: Tensor, answers: Sequence[Sequence[int]]) -> Read:
         """Read finished answers in one pass.
