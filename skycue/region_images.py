@@ -143,6 +143,8 @@ def _add_rendered(part: RegionImages, source: RenderedSource) -> None:
     """Draw images, and choose some boxes of each."""
     for seed in range(source.seed, source.seed + source.count):
         drawn = render(seed, size=source.size)
+        if not drawn.instances:  # nothing to tell of, as with outlined images
+            continue
         pixels = np.ascontiguousarray(drawn.pixels.transpose(1, 2, 0))  # [H, W, 3]
         name = f"rendered/{seed}"
         outlines = InstanceImage(name, (source.size, source.size), drawn.instances)
