@@ -173,8 +173,10 @@ def draw_sample(
         class_names: Names that cells are labelled by.
         generator: Where chance comes from.
     """
-    orientation = int(torch.randint(N_ORIENTATIONS, (), generator=generator))
-    turned = turn(images[item.image], orientation)
+    image = images[item.image]
+    drawn = int(torch.randint(N_ORIENTATIONS, (), generator=generator))
+    orientation = 0 if image.given is not None else drawn
+    turned = turn(image, orientation)
     box = box_of(turned, item)
     if config.jitter and item.instance != WHOLE:
         box = jitter_box(box, config.jitter, generator, min_iou=0.7)
@@ -243,7 +245,7 @@ def cut_sample(
             shown[number, view] = mask
             classes[view][mask > COVERED] = _number_of(instance.class_name, class_names)
     caption = caption_of(image, item)
-    prompted = "" if item.instance == WHOLE else outlines.instances[item.instance].class_name
+    prompted = "" if caption.prompted is None else outlines.instances[item.instance].class_name
     masks = np.zeros((len(caption.phrases), len(frames), *cells), dtype=np.uint8)
     for row, phrase in enumerate(caption.phrases):
         for view in range(len(frames)):
