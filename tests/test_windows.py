@@ -15,16 +15,13 @@ SIZE = (30, 40)
 def bilinear(values: NDArray[np.float32], x: float, y: float) -> float:
     """Interpolate a grid [h, w] at a place in cells, (0.5, 0.5) the centre of the first."""
     height, width = values.shape
+    top, left = int(np.floor(y - 0.5)), int(np.floor(x - 0.5))
     total = 0.0
-    for row, column, weight in (
-        (int(np.floor(y - 0.5)) + dy, int(np.floor(x - 0.5)) + dx, 1.0)
-        for dy in (0, 1)
-        for dx in (0, 1)
-    ):
-        share_y = 1 - abs(y - 0.5 - row)
-        share_x = 1 - abs(x - 0.5 - column)
-        inner_row, inner_column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
-        total += weight * share_x * share_y * float(values[inner_row, inner_column])
+    for row in (top, top + 1):
+        for column in (left, left + 1):
+            share = (1 - abs(y - 0.5 - row)) * (1 - abs(x - 0.5 - column))
+            inner = (min(max(row, 0), height - 1), min(max(column, 0), width - 1))
+            total += share * float(values[inner])
     return total
 
 
@@ -33,9 +30,9 @@ def paste_by_loops(logits: list[Tensor], frames: list[Frame]) -> NDArray[np.bool
     masks = np.zeros((len(logits[0]), *SIZE), dtype=np.bool_)
     for k, y, x in np.ndindex(masks.shape):
         for values, frame in zip(logits, frames, strict=True):
-            right, down = (x + 0.5 - frame.x_min) / frame.width, (y + 0.5 - frame.y_min)
-            down /= frame.height
-            if 0 <= right < 1 and 0 <= down < 1:
+            right = (x + 0.5 - frame.x_min) / frame.width
+            down = (y + 0.5 - frame.y_min) / frame.height
+            if 0 <= right <= 1 and 0 <= down <= 1:
                 grid = values[k].numpy()
                 height, width = grid.shape
                 masks[k, y, x] = bilinear(grid, right * width, down * height) > 0
