@@ -57,8 +57,8 @@ def test_every_variant_of_the_region_ablation_is_a_recipe() -> None:
 
     rows = plan_rows(load_config(RegionBenchmarkConfig, FOLDER / "region_ablation.yaml"))
     recipes = {row.name: row.recipe for row in rows}
-    assert len(recipes) == 10
-    without = recipes["no context"]
+    assert len(recipes) == 9
+    without = recipes["box as token"]
     assert without is not None
     assert without.model.mask_decoder.context == "off"
     assert all(recipe != recipes["all"] for name, recipe in recipes.items() if name != "all")
