@@ -8,14 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from skycue.data.images import read_pixels
 from skycue.data.instances import Instance, InstanceImage, instance_of, read_coco
 from skycue.data.region_captions import GroundedCaption, GroundedPhrase
 from skycue.data.regions import RegionRecord, read_records
 from skycue.data.renderer.instance_scenes import render
 from skycue.errors import DatasetError
 from skycue.region_recipe import RecordSource, RegionDataConfig, RenderedSource
-from skycue.region_samples import WHOLE, Given, Item, TrainImage, load_outlined
+from skycue.region_samples import WHOLE, Given, Item, TrainImage, load_outlined, read_sized
 from skycue.seeds import generator_at
 
 log = logging.getLogger(__name__)
@@ -110,7 +109,8 @@ def _read_records(source: RecordSource, root: Path) -> list[TrainImage]:
     images = []
     for record in read_records(root / source.records):
         if record.image not in shared:
-            shared[record.image] = read_pixels(root / source.images / record.image)
+            path = root / source.images / record.image
+            shared[record.image] = read_sized(path, record.size)
         outlines, caption = _outlines_of(record)
         if outlines.instances:
             given = Given(record.box, caption)

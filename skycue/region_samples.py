@@ -17,6 +17,7 @@ from skycue.boxes import Box, Frame, jitter_box
 from skycue.data.images import read_pixels
 from skycue.data.instances import Instance, InstanceImage
 from skycue.data.region_captions import GroundedCaption, caption_image, caption_region
+from skycue.errors import DatasetError
 from skycue.windows import cut_window, mask_on
 
 N_ORIENTATIONS = 8
@@ -117,12 +118,29 @@ def load_outlined(root: Path, images: Sequence[InstanceImage]) -> list[TrainImag
 
     Raises:
         ImageReadError: If a file cannot be read.
+        DatasetError: If an image has another size than its outlines.
     """
     return [
-        TrainImage(image.image, read_pixels(root / image.image), image)
+        TrainImage(image.image, read_sized(root / image.image, image.size), image)
         for image in images
         if image.instances
     ]
+
+
+def read_sized(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Read the pixels of an image whose (height, width) is known, [H, W, 3].
+
+    Raises:
+        ImageReadError: If the file cannot be read.
+        DatasetError: If it has another size.
+    """
+    pixels = read_pixels(path)
+    if pixels.shape[:2] != size:
+        raise DatasetError(
+            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, its masks "
+            f"{size[1]} x {size[0]}: give the images that were outlined."
+        )
+    return pixels
 
 
 def turn(image: TrainImage, orientation: int) -> TrainImage:

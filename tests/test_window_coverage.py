@@ -20,7 +20,8 @@ def triangle(n_cells: int, factor: int) -> NDArray[np.float64]:
         for pixel in range(n_cells * factor):
             away = abs(pixel + 0.5 - (cell + 0.5) * factor) / factor
             weights[cell, pixel] = max(1 - away, 0)
-    return weights / weights.sum(axis=1, keepdims=True)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def common_lengths(low: float, extent: float, n_cells: int, n_pixels: int) -> NDArray[np.float64]:
@@ -38,7 +39,8 @@ def coverage(instance: Instance, frame: Frame, size: tuple[int, int]) -> NDArray
     """Return the share of each cell that lies on pixels of the object."""
     rows = common_lengths(frame.y_min, frame.height, size[0], H)
     columns = common_lengths(frame.x_min, frame.width, size[1], W)
-    return rows @ instance.mask((H, W)).astype(float) @ columns.T
+    shares: NDArray[np.float64] = rows @ instance.mask((H, W)).astype(np.float64) @ columns.T
+    return shares
 
 
 def coverage_around(instance: Instance, frame: Frame, cells: int) -> NDArray[np.float64]:

@@ -76,8 +76,8 @@ def paint(outlines: InstanceImage) -> NDArray[np.uint8]:
     pixels = np.full((*outlines.size, 3), SEA, dtype=np.uint8)
     for instance in outlines.instances:
         pixels[instance.mask(outlines.size)] = COLOURS[instance.class_name]
-    noise = rng.integers(-8, 9, pixels.shape)
-    return np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    noisy: NDArray[np.int64] = pixels + rng.integers(-8, 9, pixels.shape)
+    return noisy.clip(0, 255).astype(np.uint8)
 
 
 def train_images() -> list[TrainImage]:
