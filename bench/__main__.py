@@ -27,6 +27,10 @@ SCRIPTS = (
     "fit_time",
     "cli_start",
     "rendering",
+    "region_boxes",
+    "generation_cache",
+    "many_phrases",
+    "sam_boxes",
 )
 """The questions, in the order of the table; how each is asked stands in its script."""
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -7,17 +7,15 @@ runs for the first batch only and answers with random numbers after it, and trai
 first epoch; the peak is that of a whole fit, for every batch and every step holds the same.
 """
 
-import resource
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from bench.networks import CLASS_NAMES, Size, random_clip
+from bench.peak_memory import run_alone
 from bench.tiles import write_tiles
 from bench.timing import GIGA, Options, Result, read_options, report
 from skycue.backbones.sentence import SentenceEncoder
@@ -33,8 +31,6 @@ TARGET_GB = 3.0
 SHOTS = 16
 BATCH = 4
 ENCODING_BATCH = 32
-KIBIBYTE = 1024
-"""Unit in which Linux gives the peak of a process."""
 
 
 class OneRealBatch(nn.Module):
@@ -67,8 +63,8 @@ class GivenCaptions:
         return [f"many trees and some houses, number {index}" for index in range(len(paths))]
 
 
-def fit_in_this_process(size: Size, shots: int, n_classes: int) -> float:
-    """Fit for one epoch and return the peak of this process's memory in bytes."""
+def fit(size: Size, shots: int, n_classes: int) -> None:
+    """Fit for one epoch."""
     with tempfile.TemporaryDirectory() as folder:
         paths = write_tiles(Path(folder) / "tiles", shots * n_classes)
         items = [SceneItem(path, index % n_classes) for index, path in enumerate(paths)]
@@ -83,24 +79,20 @@ def fit_in_this_process(size: Size, shots: int, n_classes: int) -> float:
         )
         config = SceneConfig(train=SceneTrainConfig(epochs=1, batch_size=BATCH))
         fit_method(items, CLASS_NAMES[:n_classes], config, encoder=encoder, seed=1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * float(KIBIBYTE)
 
 
 def measure(
     options: Options, *, size: Size = "ViT-B/16", shots: int = SHOTS, n_classes: int = 45
 ) -> list[Result]:
     """Run the fit in a process of its own and read its peak."""
-    context = get_context("spawn")
-    threads = (options.threads,)
-    with ProcessPoolExecutor(1, context, torch.set_num_threads, threads) as process:
-        peak = process.submit(fit_in_this_process, size, shots, n_classes).result() / GIGA
+    _, peak = run_alone(fit, size, shots, n_classes, options=options)
     return [
         Result(
             question=f"peak memory of a BiMoRS fit, {size}, {n_classes} classes, {shots} shots, "
             f"batch {BATCH}, captions given",
-            answer=f"{peak:.2f} GB",
+            answer=f"{peak / GIGA:.2f} GB",
             target=f"under {TARGET_GB:g} GB",
-            met=peak < TARGET_GB,
+            met=peak / GIGA < TARGET_GB,
             detail="one epoch; the image tower ran for one batch of 32",
         )
     ]

@@ -99,9 +99,14 @@ def largest_difference(ours: Sequence[Tensor], reference: Sequence[Tensor]) -> f
     return worst
 
 
+def reader(clock: Clock) -> Callable[[], float]:
+    """Return what reads a clock, in seconds."""
+    return time.perf_counter if clock == "wall" else time.process_time
+
+
 def best_times(sides: Mapping[str, Callable[[], object]], options: Options) -> dict[str, float]:
     """Let the sides take turns and return the best time of each, in seconds."""
-    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    clock = reader(options.clock)
     best = dict.fromkeys(sides, float("inf"))
     for _ in range(options.rounds):
         for name, side in sides.items():
