@@ -23,7 +23,7 @@ from skycue.clip_trainer import ClipTrainer
 from skycue.data.captions import CAPTIONS_FILE
 from skycue.files import sha256_of, write_atomically
 from skycue.training import train
-from skycue.training_stages import RECIPE_FILE, STATE_FILE, stage_file
+from skycue.training_stages import RECIPE_FILE, stage_file, state_file
 from skycue.training_state import EpochRecord
 
 log = logging.getLogger(__name__)
@@ -67,12 +67,13 @@ def train_clip(
         finished = stage_file(output, stage.name, run, seed=seed)
         if finished.is_file():
             trainer.load_state(load_file(finished))
+            state_file(output, stage.name).unlink(missing_ok=True)  # killed before it could
             continue
         with _short_attention(device):
             _run_stage(trainer, stage, output, seed=seed, run=run)
         finished.parent.mkdir(exist_ok=True)
         write_atomically(finished, safetensors_bytes(trainer.state()))
-        (output / STATE_FILE).unlink(missing_ok=True)
+        state_file(output, stage.name).unlink(missing_ok=True)
     save_clip(trainer.clip, output, torch.float16)
     return trainer.clip.eval().requires_grad_(False)
 
@@ -97,7 +98,7 @@ def _run_stage(
         len(trainer.pairs.images) if on_images else len(trainer.texts),
         stage.train,
         seed=seed,
-        state=output / STATE_FILE,
+        state=state_file(output, stage.name),
         run=run,
         validate=trainer.validate_retrieval if on_images else None,
         after_epoch=note,

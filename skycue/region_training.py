@@ -23,7 +23,7 @@ from skycue.regions.clvnet import ClvNet
 from skycue.shared_network import SharedNetwork
 from skycue.training import train
 from skycue.training_log import TrainingLog
-from skycue.training_stages import RECIPE_FILE, STATE_FILE, stage_file
+from skycue.training_stages import RECIPE_FILE, stage_file, state_file
 from skycue.training_state import EpochRecord
 
 if TYPE_CHECKING:
@@ -97,10 +97,11 @@ def train_regions(
             state = _run_stage(trainer, stage, output, seed, run, accelerator, watch)
             if process_index() == 0:
                 write_atomically(finished, safetensors_bytes(state))
-                (output / STATE_FILE).unlink(missing_ok=True)
             if accelerator is not None and accelerator.is_fsdp2:
                 trainer = start()  # the network of the old one is in shards
         wait_for_all()
+        if process_index() == 0:
+            state_file(output, stage.name).unlink(missing_ok=True)
         trainer.load_state(load_file(finished))
         if process_index() == 0 and stage.kind == "full" and number < len(config.stages) - 1:
             # A model folder of its own, for other recipes to start from.
@@ -146,7 +147,7 @@ def _run_stage(
         len(trainer.items(stage)),
         stage.train,
         seed=seed,
-        state=output / STATE_FILE,
+        state=state_file(output, stage.name),
         run=run,
         counts_of=lambda batch: trainer.counts(batch, stage),
         validate=(lambda: trainer.validate(stage)) if trainer.held_out.items else None,

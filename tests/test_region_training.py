@@ -16,6 +16,7 @@ from skycue.region_network import Calibration
 from skycue.region_recipe import RegionStageConfig, RegionTrainingConfig
 from skycue.region_training import Watch, train_regions
 from skycue.training import Batch
+from skycue.training_stages import unfinished_states
 
 CPU = torch.device("cpu")
 SCHEDULE = {
@@ -174,7 +175,27 @@ def test_a_killed_run_ends_with_the_same_weights_and_the_same_log(
     for name in ("masks.jsonl", "full.jsonl"):
         log = Path("logs") / name
         assert without_speed(tmp_path / "killed" / log) == without_speed(tmp_path / "whole" / log)
-    assert not (tmp_path / "killed" / "state.safetensors").exists()
+    assert not unfinished_states(tmp_path / "killed")
+
+
+def test_a_run_killed_between_two_stages_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_toy(tmp_path / "whole")
+
+    def die(path: Path, missing_ok: bool = False) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killing:
+        killing.setattr(Path, "unlink", die)  # the first stage is finished, its state still there
+        with pytest.raises(KeyboardInterrupt):
+            train_toy(tmp_path / "killed")
+    assert [path.name for path in unfinished_states(tmp_path / "killed")] == [
+        "masks.state.safetensors"
+    ]
+    resumed = train_toy(tmp_path / "killed")
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
+    assert not unfinished_states(tmp_path / "killed")
 
 
 def test_a_changed_last_stage_keeps_the_first_one(tmp_path: Path) -> None:

@@ -39,11 +39,10 @@ def clip(
     from skycue.clip_training import train_clip
     from skycue.config import load_config
     from skycue.device import explain_out_of_memory, resolve_device, resolve_dtype
-    from skycue.files import refuse_overwrite
 
     recipe = load_config(ClipTrainingConfig, config, settings or ())
     recipe = recipe.model_copy(update={"phrases": config.parent / recipe.phrases})
-    refuse_overwrite(output / "config.json", force=force)
+    train_regions.make_room(output, force=force)
     with explain_out_of_memory("stages.train.batch_size"):
         where = resolve_device(device)
         precision = resolve_dtype(dtype, where)

@@ -44,7 +44,6 @@ def regions(
     from skycue.config import load_config
     from skycue.device import explain_out_of_memory, resolve_device, resolve_dtype
     from skycue.errors import ConfigError
-    from skycue.files import refuse_overwrite
     from skycue.region_dry_run import dry_run as try_recipe
     from skycue.region_recipe import RegionTrainingConfig
     from skycue.region_training import Watch, train_regions
@@ -54,7 +53,7 @@ def regions(
     if fake_weights and not dry_run:
         raise ConfigError("--fake-weights trains nothing of use: give --dry-run as well.")
     if not dry_run:
-        refuse_overwrite(output / "config.json", force=force)
+        make_room(output, force=force)
     with explain_out_of_memory("stages.train.batch_size and raise stages.train.accumulate"):
         accelerator = start_accelerator(cpu=device == "cpu") if was_launched() else None
         where = accelerator.device if accelerator else resolve_device(device)
@@ -82,3 +81,18 @@ def regions(
             accelerator=accelerator,
             watch=Watch(tensorboard=tensorboard),
         )
+
+
+def make_room(output: Path, *, force: bool) -> None:
+    """Refuse to replace a model, but let a run that was killed go on; `--force` starts anew.
+
+    Raises:
+        OutputExistsError: If a model stands at the output, and no unfinished run or `--force`.
+    """
+    from skycue.files import refuse_overwrite
+    from skycue.training_stages import forget_unfinished, unfinished_states
+
+    if force:
+        forget_unfinished(output)
+    if not unfinished_states(output):
+        refuse_overwrite(output / "config.json", force=force)

@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from skycue.cli.app import app
+from skycue.config import load_config
+from skycue.region_recipe import RegionTrainingConfig
 
 RECIPE = Path(__file__).parents[2] / "configs" / "mini_clip.yaml"
 
@@ -55,13 +57,15 @@ def test_a_finished_region_model_is_not_replaced_without_force(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_dry_run_prints_losses_and_memory_and_writes_nothing(tmp_path: Path) -> None:
+    recipe = load_config(RegionTrainingConfig, REGIONS)
     arguments = ["train", "regions", str(REGIONS), "-o", str(tmp_path / "out")]
-    few = ["--set", "stages.0.train.batch_size=2", "--set", "stages.1.train.batch_size=2"]
+    for number in range(len(recipe.stages)):
+        arguments += ["--set", f"stages.{number}.train.batch_size=2"]
     result = CliRunner().invoke(
-        app, [*arguments, "--data-root", "x", "--dry-run", "--fake-weights", *few]
+        app, [*arguments, "--data-root", "x", "--dry-run", "--fake-weights"]
     )
     assert result.exit_code == 0
     stages = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [stage["stage"] for stage in stages] == ["masks", "full"]
+    assert [stage["stage"] for stage in stages] == [stage.name for stage in recipe.stages]
     assert all(stage["weights_gib"] > 0 for stage in stages)
     assert not (tmp_path / "out").exists()
