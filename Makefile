@@ -37,7 +37,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[dev,train,evaluate]'
 	@touch $@
 
-demo: $(VENV)/installed  ## learn from drawn tiles, classify real ones, compare methods, into demo/
+demo: $(VENV)/installed  ## learn from drawn tiles, classify, compare, describe a box, into demo/
 	$(BIN)/skycue data examples $(DEMO)/tiles --force
 	$(BIN)/skycue fit $(DEMO)/tiles/drawn -o $(DEMO)/model --shots 8 --cache $(DEMO)/encodings --force
 	$(BIN)/skycue classify $(DEMO)/model $(DEMO)/tiles/real -o $(DEMO)/real.jsonl --picture $(DEMO)/real.png --force
@@ -46,7 +46,11 @@ demo: $(VENV)/installed  ## learn from drawn tiles, classify real ones, compare 
 	$(BIN)/skycue benchmark few-shot --data drawn=$(DEMO)/tiles/drawn --methods bimors --shots 8 --seeds 1 \
 	    -o $(DEMO)/comparison --force
 	@sed -n '/^### Few-shot/,/^### Expected/{/^### Expected/!p}' $(DEMO)/comparison/report.md
+	$(BIN)/skycue describe $(DEMO)/tiles/regions/rotterdam_tanks.tif --box 166,271,262,346 -o $(DEMO)/region --force \
+	    > $(DEMO)/region.jsonl
 	@echo "Real tiles with their classes: $(DEMO)/real.png; the report: $(DEMO)/comparison/report.md"
+	@$(BIN)/python -c 'import json, sys; print("The box:", json.load(open(sys.argv[1]))["caption"])' $(DEMO)/region/answer.json
+	@echo "Its masks: $(DEMO)/region/overlay.png; on the map: $(DEMO)/region/features.geojson"
 
 test: $(VENV)/installed-dev  ## the core tests
 	$(PYTEST) $(CORE)

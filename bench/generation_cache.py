@@ -72,7 +72,7 @@ def writer(size: Size, n_prompt: int, n_tokens: int) -> Callable[[bool], Written
     add_region_words(tokenizer)
     shape = {"model_type": "llama", "tie_word_embeddings": True, "max_position_embeddings": 2048}
     model = language_model_from_hf_config({**shape, **SHAPES[size]})
-    language = LanguageModel(model.eval(), tokenizer)
+    language = LanguageModel(model, tokenizer)
     config = ReasonerConfig(max_tokens=n_tokens)
     reasoner = Reasoner(language, IMAGE_WIDTH, config).eval().requires_grad_(False)
     # The end has logit 0, which is never the largest: an answer is as long as it may be.

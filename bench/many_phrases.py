@@ -33,21 +33,37 @@ Network = Literal["mini", "SAM", "tiny SAM"]
 NETWORKS: tuple[Network, ...] = ("mini", "SAM")
 REPEATS: dict[Network, int] = {"mini": 10, "SAM": 1, "tiny SAM": 1}
 """Passes that are timed together, so that short ones are not lost in the clock."""
+SAMS: dict[Network, SamSettings] = {
+    "SAM": SamSettings(source=SCRATCH, layers=1, global_layers=()),
+    "tiny SAM": SamSettings(
+        source=SCRATCH,
+        layers=1,
+        global_layers=(),
+        input_size=64,
+        patch_size=8,
+        hidden_size=16,
+        heads=2,
+        window=3,
+        decoder_width=16,
+    ),
+}
+"""Of SAM's encoder there is one layer, for it is not asked."""
 BOX = (0.3, 0.3, 0.7, 0.7)
 Way = Literal["one pass", "one by one"]
+WAYS: tuple[Way, ...] = ("one pass", "one by one")
 
 
 def decoder(network: Network, way: Way, device: str = "cpu") -> Callable[[], tuple[Tensor, Tensor]]:
     """Return what decodes all phrases and returns mask logits [K, h, w] and expected overlaps."""
     torch.manual_seed(1)
     segmenter = _segmenter(network).to(device).eval().requires_grad_(False)
-    features = _features(segmenter, device)
+    features = _features(network, segmenter, device)
     queries = torch.randn(1, N_PHRASES, segmenter.query_width).to(device)
     boxes = torch.tensor([BOX], device=device)
 
     @torch.no_grad()
     def decode() -> tuple[Tensor, Tensor]:
-        parts = [queries] if way == "one pass" else list(queries.split(1, dim=1))
+        parts = [queries] if way == "one pass" else list(torch.split(queries, 1, dim=1))
         for _ in range(REPEATS[network]):
             outputs = [segmenter.decode(features, part, boxes) for part in parts]
         if device == "cuda":
@@ -59,22 +75,19 @@ def decoder(network: Network, way: Way, device: str = "cpu") -> Callable[[], tup
 
 
 def _segmenter(network: Network) -> Segmenter:
-    """Build a network; of SAM's encoder one layer, for it is not asked."""
+    """Build a network with random weights."""
     if network == "mini":
         return SmallSegmenter(SmallSegmenterConfig())
-    if network == "SAM":
-        return load_sam(SamSettings(source=SCRATCH, layers=1, global_layers=()))
-    sizes = {"input_size": 64, "patch_size": 8, "hidden_size": 16, "heads": 2, "window": 3}
-    small = SamSettings(source=SCRATCH, layers=1, global_layers=(), decoder_width=16)
-    return load_sam(small.model_copy(update=sizes))
+    return load_sam(SAMS[network])
 
 
-def _features(segmenter: Segmenter, device: str) -> MaskFeatures:
-    """Return random features of one image, of the shapes that the network's encoder gives."""
-    if isinstance(segmenter, SmallSegmenter):
+@torch.no_grad()
+def _features(network: Network, segmenter: Segmenter, device: str) -> MaskFeatures:
+    """Return features of one random image, or for SAM random ones of the right shape."""
+    if network == "mini":
         side = segmenter.input_size
-        return segmenter.encode(torch.rand(1, 3, side, side, device=device))
-    side = segmenter.input_size // segmenter.vision_encoder.config.patch_size  # type: ignore[union-attr,operator]
+        return segmenter.encode(torch.rand(1, 3, side, side).to(device))
+    side = SAMS[network].input_size // SAMS[network].patch_size
     return MaskFeatures(torch.randn(1, segmenter.width, side, side).to(device))
 
 
@@ -82,11 +95,11 @@ def measure(
     options: Options, *, network: Network, device: Literal["cpu", "cuda"] = "cpu"
 ) -> Result:
     """Compare both ways, then time them."""
-    one_pass, one_by_one = (decoder(network, way, device) for way in ("one pass", "one by one"))
+    one_pass, one_by_one = (decoder(network, way, device) for way in WAYS)
     difference = largest_difference(one_pass(), one_by_one())
     return speedup(
         f"masks of {N_PHRASES} phrases in one pass against one by one, decoder of {network}, "
-        f"{device}",
+        f"{device}, {REPEATS[network]} times",
         {"reference": one_by_one, "ours": one_pass},
         options,
         target=TARGETS[device],
@@ -96,8 +109,7 @@ def measure(
 
 def measure_memory(options: Options, network: Network) -> Result:
     """Let each way decode in a process of its own."""
-    ways: tuple[Way, ...] = ("one pass", "one by one")
-    found = {way: run_alone(decode_once, network, way, options=options)[1] for way in ways}
+    found = {str(way): run_alone(decode_once, network, way, options=options)[1] for way in WAYS}
     return peaks(f"masks of {N_PHRASES} phrases, decoder of {network}", found)
 
 
@@ -108,8 +120,8 @@ def decode_once(network: Network, way: Way) -> None:
 
 def measure_gpu_memory(network: Network) -> Result:
     """Read the largest amount that PyTorch held on the GPU while it decoded."""
-    found = {}
-    for way in ("one pass", "one by one"):
+    found: dict[Way, float] = {}
+    for way in WAYS:
         decode = decoder(network, way, "cuda")
         torch.cuda.reset_peak_memory_stats()
         decode()

@@ -43,6 +43,7 @@ from skycue.data.renderer.instance_scenes import RenderedImage, render
 from skycue.region_describer import RegionDescriber
 from skycue.region_network import CONFIG_FILE, MINI, build_network, mini_folder, save_network
 from skycue.region_recipe import RegionTrainingConfig
+from skycue.regions.grounded_text import PHRASE_END, PHRASE_START
 
 FIRST_TARGET_S = 2.0
 FURTHER_TARGET_S = 0.150
@@ -50,6 +51,8 @@ BATCH_TARGET = 2.0
 SIDE = 1024
 N_BOXES = 10
 RECIPE = "mini_region"
+MARK_FACTOR = 20.0
+"""On the token embeddings of `<p>` and `</p>` in the stand-in."""
 TEXTS = ("a ship in the upper left of the image. next to it are three storage tanks.",)
 """What the vocabulary of the stand-in is learned from."""
 
@@ -101,7 +104,12 @@ def prepare(folder: Path, side: int, settings: Sequence[str] = ()) -> Case:
     config = load_config(RegionTrainingConfig, shipped_configs()[RECIPE], settings)
     torch.manual_seed(1)
     vocabulary = train_bpe_tokenizer(TEXTS, config.model.language.vocab_size)
-    save_network(build_network(config.model, vocabulary), folder / "model")
+    network = build_network(config.model, vocabulary)
+    language = network.reasoner.language
+    marks = [language.id_of(mark) for mark in (PHRASE_START, PHRASE_END)]
+    with torch.no_grad():  # so that phrases are opened and closed, and masks asked for
+        language.embeddings.weight[marks] *= MARK_FACTOR
+    save_network(network, folder / "model")
     return Case(str(folder / "model"), "random weights of `mini`'s shape", image, boxes)
 
 

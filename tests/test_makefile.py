@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from skycue.answers import ANSWER_FILE, FEATURES_FILE, PICTURE_FILE
+from skycue.boxes import check_box
 from skycue.cli.app import ORDER
+from skycue.data.examples import write_examples
+from skycue.region_inputs import parse_numbers, read_region_image
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,10 +46,27 @@ def test_without_an_index_of_torch_the_package_index_serves(no_venv: str) -> Non
     assert "extra-index-url" not in dry_run("test", no_venv)
 
 
-def test_the_demo_fits_classifies_evaluates_and_compares(no_venv: str) -> None:
+def test_the_demo_fits_classifies_evaluates_compares_and_describes(no_venv: str) -> None:
     commands = re.findall(r"bin/skycue ([a-z]+)", dry_run("demo", no_venv))
-    assert commands == ["data", "fit", "classify", "evaluate", "benchmark"]
+    assert commands == ["data", "fit", "classify", "evaluate", "benchmark", "describe"]
     assert set(commands) <= set(ORDER)
+
+
+def test_the_demo_describes_a_box_on_an_image_that_is_there_and_names_what_it_left(
+    no_venv: str, tmp_path: Path
+) -> None:
+    commands = dry_run("demo", no_venv, f"DEMO={tmp_path}")
+    found = re.search(
+        rf"describe {tmp_path}/tiles/(\S+) --box (\S+) -o {tmp_path}/region", commands
+    )
+    assert found
+    assert tmp_path / "tiles" / found[1] in write_examples(tmp_path / "tiles", per_class=1)
+    image = read_region_image(tmp_path / "tiles" / found[1])
+    assert image.georeference is not None  # so that there is GeoJSON
+    box = parse_numbers(found[2], "box", "X0,Y0,X1,Y1")
+    assert check_box(box, image.pixels.shape[1:]) == box
+    for name in (ANSWER_FILE, PICTURE_FILE, FEATURES_FILE):
+        assert f"{tmp_path}/region/{name}" in commands
 
 
 def test_check_runs_what_must_pass(no_venv: str) -> None:
