@@ -78,13 +78,15 @@ def targets_of(network: ClvNet, samples: Sequence[RegionSample]) -> Targets:
 
 
 def counts_of(network: ClvNet, samples: Sequence[RegionSample]) -> dict[str, float]:
-    """Count what the terms are divided by: tokens, masks on all views, phrases."""
+    """Count what the terms are divided by: tokens, phrases, masks on views, pairs of phrases."""
     targets = targets_of(network, samples)
     visible = targets.masks.amax((-2, -1)) > 0  # [R, K, V]
     return {
         "tokens": float(sum(len(text.ids) for text in targets.texts)),
         "phrases": float(targets.present.sum()),
         "visible": float(visible.sum()),
+        "aligned": float(visible[..., -1].sum()),
+        "pairs": float(sum(len(text.between) for text in targets.texts)),
     }
 
 
@@ -130,13 +132,13 @@ def region_loss(
     terms = {"text": weights.text * read.loss_sum / totals["tokens"]}
     terms |= _mask_terms(decoded, targets, weights, totals)
     zero = read.loss_sum * 0
-    names = [f"{sample.image}/{sample.orientation}" for sample in samples]
     if weights.semantic:
-        aligned = _semantic(alignments, cues, read, targets, samples, names) if align else zero
+        count = totals["aligned"]
+        aligned = _semantic(alignments, cues, read, targets, samples, count) if align else zero
         terms["semantic"] = weights.semantic * aligned
     if weights.relation and alignments.relation is not None and decoded.edges is not None:
         pairs = _pairs(read, targets)
-        related = alignments.relation(decoded.edges, pairs) if align else zero
+        related = alignments.relation(decoded.edges, pairs, totals["pairs"]) if align else zero
         terms["relation"] = weights.relation * related
     return terms
 
@@ -190,7 +192,7 @@ def _semantic(
     read: Read,
     targets: Targets,
     samples: Sequence[RegionSample],
-    names: Sequence[str],
+    count: float,
 ) -> Tensor:
     """Return the Cross-modal Semantic Consistency Loss over all phrases with a visible object."""
     features = cues.views[-1].features.coarse
@@ -207,11 +209,12 @@ def _semantic(
             said.append(read.states[row, first:last].mean(dim=0))
             texts.append(sample.caption.text[phrase.start : phrase.end])
             classes.append(phrase.class_name)
-            images.append(names[row])
+            images.append(f"{sample.image}/{sample.orientation}")
     width = read.states.shape[-1]
     visual = torch.stack(seen) if seen else pooled.new_zeros(0, pooled.shape[-1])
     words = torch.stack(said) if said else read.states.new_zeros(0, width)
-    loss: Tensor = alignments.semantic(visual, words, PhraseIds.of(texts, classes, images))
+    ids = PhraseIds.of(texts, classes, images)
+    loss: Tensor = alignments.semantic(visual, words, ids, count)
     return loss
 
 

@@ -45,7 +45,9 @@ class SemanticAlignment(nn.Module):
         self.text = nn.Linear(text_width, width)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / FIRST_TEMPERATURE)))
 
-    def forward(self, visual: Tensor, text: Tensor, phrases: PhraseIds) -> Tensor:
+    def forward(
+        self, visual: Tensor, text: Tensor, phrases: PhraseIds, count: float | None = None
+    ) -> Tensor:
         """Return this process's share of the semantic consistency loss, a scalar.
 
         Gradients reach the features, the states, both projections and the temperature. Every
@@ -55,6 +57,8 @@ class SemanticAlignment(nn.Module):
             visual: Mean feature under the true mask of each phrase, [M, Dv].
             text: Mean state of each phrase's tokens, [M, W].
             phrases: Which of them are alike.
+            count: Phrases by which the sum is divided, where a step adds up several batches; None:
+                those of this batch in all processes.
         """
         with torch.autocast(visual.device.type, enabled=False):
             seen = F.normalize(self.visual(visual.float()), dim=-1)  # [M, D]
@@ -63,7 +67,8 @@ class SemanticAlignment(nn.Module):
             everyone = PhraseIds(*(all_gather_rows(numbers)[0] for numbers in ids))
             scale = self.logit_scale.exp().clamp(max=LARGEST_SCALE)
             positive, counted = positive_mask(ids, everyone), denominator_mask(ids, everyone)
-            return contrast(seen, said, scale, positive, counted) / max(len(everyone.keys), 1)
+            total = len(everyone.keys) if count is None else count
+            return contrast(seen, said, scale, positive, counted) / max(total, 1)
 
 
 class RelationPairs(NamedTuple):
@@ -98,7 +103,7 @@ class RelationAlignment(nn.Module):
         self.edge = nn.Linear(edge_width, width, bias=False)
         self.text = nn.Linear(text_width, width, bias=False)
 
-    def forward(self, edges: Tensor, pairs: RelationPairs) -> Tensor:
+    def forward(self, edges: Tensor, pairs: RelationPairs, count: float | None = None) -> Tensor:
         """Return this process's share of the relationship consistency loss, a scalar.
 
         The mean of 1 - cos over the pairs of all processes, plus their contrast: the cosine alone
@@ -108,6 +113,7 @@ class RelationAlignment(nn.Module):
         Args:
             edges: For each ordered pair of prompt and phrases, [R, K + 1, K + 1, E].
             pairs: Which phrases the captions relate.
+            count: Pairs by which the sum is divided, as in `SemanticAlignment.forward`.
         """
         with torch.autocast(edges.device.type, enabled=False):
             seen, said = self._vectors(edges, pairs)
@@ -117,7 +123,8 @@ class RelationAlignment(nn.Module):
             scale = seen.new_tensor(1 / RELATION_TEMPERATURE)
             contrasted = contrast(seen, said, scale, positive, torch.ones_like(positive))
             apart = (1 - (seen * said).sum(dim=-1)).sum()
-            return (apart + contrasted) / max(len(everyone), 1)
+            total = len(everyone) if count is None else count
+            return (apart + contrasted) / max(total, 1)
 
     def agreement(self, edges: Tensor, pairs: RelationPairs) -> Tensor:
         """Return how well edges fit what is said, from 0 to 1; 0 where nothing is said.
