@@ -79,6 +79,8 @@ def build_network(config: ClvNetConfig = TINY, *, seed: int = 3, related: bool =
     for name, weight in network.named_parameters():
         if name.startswith(("reasoner.projector", "region_encoder.output", "view_projection")):
             torch.nn.init.normal_(weight, std=0.5)  # what is seen must matter to what is said
+        if name.startswith("segmenter.mask_decoder") and weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=0.4)  # SAM's masks start near zero
         if related and name.startswith(("segmenter.box_", "mask_decoder.relations.out")):
             torch.nn.init.normal_(weight, std=0.3)
     return network.eval().requires_grad_(False)
