@@ -77,7 +77,7 @@ docs: $(VENV)/installed-dev  ## write the pages that are made from the code
 docs-check: $(VENV)/installed-dev
 	$(BIN)/python -m docs.generate --check
 
-picture: $(VENV)/installed  ## draw the picture of the README
+picture: $(VENV)/installed  ## draw the pictures of the README
 	$(BIN)/python -m docs.picture
 
 bench: $(VENV)/installed-dev  ## measure speed and memory

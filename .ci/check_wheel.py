@@ -13,6 +13,12 @@ NEEDED = (
     "skycue/weights/mini/model.safetensors",
     "skycue/weights/mini/config.json",
     "skycue/weights/mini/tokenizer.json",
+    "skycue/weights/mini_region/model.safetensors",
+    "skycue/weights/mini_region/config.json",
+    "skycue/weights/mini_region/tokenizer.json",
+    "skycue/weights/mini_region/tokenizer_config.json",
+    "skycue/configs/mini_region.yaml",
+    "skycue/configs/vhr10_held_out.txt",
 )
 LICENCES = (
     "LICENSE",
@@ -21,6 +27,7 @@ LICENCES = (
     "skycue/examples/neon/LICENSE.md",
     "skycue/examples/spacenet/LICENSE.md",
     "skycue/weights/mini/LICENCE",
+    "skycue/weights/mini_region/LICENCE",
 )
 
 

@@ -1,16 +1,18 @@
-"""Draw the picture of the README: tiles under the classes that a fresh classifier gives them.
+"""Draw the pictures of the README: classified tiles, and a box with its caption and masks.
 
-Run as `python -m docs.picture`. It learns from eight drawn tiles of each class, by the commands of
-the README, and shows real tiles and drawn ones that were held out.
+Run as `python -m docs.picture`, which takes the commands of the README: learn from eight drawn
+tiles of each class, classify real tiles and drawn ones that were held out, describe a box.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 PICTURE = Path(__file__).parent / "images" / "tiles.png"
+REGION_PICTURE = PICTURE.with_name("region.png")
 DRAWN = ("airport", "farmland", "parking_lot", "river", "harbor")  # classes of the drawn tiles
 
 
@@ -27,7 +29,7 @@ def held_out(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Fit a classifier in a temporary folder and draw what it says."""
+    """Run the commands in a temporary folder and keep what they draw."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         skycue("data", "examples", "tiles", folder=folder)
@@ -37,6 +39,9 @@ def main() -> None:
         PICTURE.parent.mkdir(exist_ok=True)
         options = ["--picture", str(PICTURE), "--force"]
         skycue("classify", "scenes", *images, *options, folder=folder)
+        box = ["tiles/regions/rotterdam_tanks.tif", "--box", "166,271,262,346"]
+        skycue("describe", *box, "-o", "region", folder=folder)
+        shutil.copyfile(folder / "region" / "overlay.png", REGION_PICTURE)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,18 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path: Path) -> None:
         assert result.returncode == 0, f"{block.text}\n{result.stdout}\n{result.stderr}"
 
 
+@pytest.mark.slow
+def test_the_commands_of_the_page_of_regions_run_in_order(tmp_path: Path) -> None:
+    blocks = runnable_blocks((ROOT / "docs/regions.md").read_text(encoding="utf-8"))
+    assert len(blocks) == 2
+    for block in blocks:
+        result = run(block, Path(sys.executable).parent, tmp_path)
+        assert result.returncode == 0, f"{block.text}\n{result.stdout}\n{result.stderr}"
+    files = {"answer.json", "masks.json", "overlay.png", "features.geojson"}
+    assert {path.name for path in (tmp_path / "region").iterdir()} == files
+    assert {path.name for path in (tmp_path / "named").iterdir()} == files
+
+
 def test_what_the_readme_links_to_exists() -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", TEXT)
     assert links
