@@ -137,7 +137,7 @@ class RegionDescriber:
         network = self.network
         whole = Frame.squashed(size, network.clip.config.image.image_size)
         with autocast(network.clip.device, self.dtype):
-            tokens = network.encode_images(self._show(rows, [whole]))
+            tokens = network.encode_images(self._show(rows, [whole]))  # reaches nowhere outside
             features = None
             if not network.config.windows:
                 padded = Frame.padded(size, network.segmenter.input_size)
@@ -146,7 +146,8 @@ class RegionDescriber:
 
     def _show(self, rows: NDArray[np.uint8], frames: Sequence[Frame]) -> Tensor:
         """Return frames of an image as RGB in [0, 1], [N, 3, S, S]."""
-        shown = np.stack([cut_window(rows, frame) for frame in frames])
+        outside = self.network.segmenter.padding
+        shown = np.stack([cut_window(rows, frame, outside) for frame in frames])
         pixels = torch.from_numpy(shown).permute(0, 3, 1, 2)
         return pixels.to(self.network.clip.device).float() / 255
 

@@ -18,7 +18,7 @@ from skycue.data.images import read_pixels
 from skycue.data.instances import Instance, InstanceImage
 from skycue.data.region_captions import GroundedCaption, caption_image, caption_region
 from skycue.errors import DatasetError
-from skycue.windows import cut_window, mask_on
+from skycue.windows import OUTSIDE, cut_window, mask_on
 
 N_ORIENTATIONS = 8
 """Four turns, each mirrored or not."""
@@ -76,6 +76,7 @@ class SampleConfig(NamedTuple):
         jitter: Share of its extent by which each side of the box may move.
         zoom: Largest change of a window's scale, as a factor.
         colour: Largest change of brightness and contrast, as a share.
+        outside: Levels of RGB where a window shows nothing of the image.
     """
 
     scales: tuple[float, ...]
@@ -84,6 +85,7 @@ class SampleConfig(NamedTuple):
     jitter: float = 0.1
     zoom: float = 1.15
     colour: float = 0.25
+    outside: tuple[int, int, int] = OUTSIDE
 
 
 class RegionSample(NamedTuple):
@@ -200,8 +202,12 @@ def draw_sample(
         box = jitter_box(box, config.jitter, generator, min_iou=0.7)
     zooms = config.zoom ** (torch.rand(len(config.scales), generator=generator) * 2 - 1)
     scales = [scale * zoom for scale, zoom in zip(config.scales, zooms.tolist(), strict=True)]
+    if not scales:  # the image is recoloured before it is padded: a network may know the padding
+        shown = torch.from_numpy(turned.pixels).permute(2, 0, 1)
+        recoloured = _recolour(shown, config.colour, generator).permute(1, 2, 0)
+        turned = turned._replace(pixels=np.ascontiguousarray(recoloured.numpy()))
     sample = cut_sample(turned, item, config, class_names, box=box, scales=scales)
-    pixels = _recolour(sample.pixels, config.colour, generator)
+    pixels = _recolour(sample.pixels, config.colour, generator) if scales else sample.pixels
     return sample._replace(pixels=pixels, orientation=orientation)
 
 
@@ -253,7 +259,9 @@ def cut_sample(
     outlines = image.outlines
     box = box or box_of(image, item)
     frames = frames_around(box, outlines.size, scales or config.scales, config.size)
-    pixels = np.stack([cut_window(image.pixels, frame) for frame in frames])  # [V, S, S, 3]
+    pixels = np.stack(  # [V, S, S, 3]
+        [cut_window(image.pixels, frame, config.outside) for frame in frames]
+    )
     cells = (config.cells, config.cells)
     shown: dict[tuple[int, int], NDArray[np.uint8]] = {}
     classes = np.zeros((len(frames), *cells), dtype=np.uint8)
@@ -289,7 +297,13 @@ def _number_of(class_name: str, class_names: Sequence[str]) -> int:
 
 
 def _recolour(pixels: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Change contrast, brightness and the balance of the channels, alike in all windows."""
+    """Change contrast, brightness and the balance of channels, alike in all windows.
+
+    Args:
+        pixels: RGB, [..., 3, H, W] uint8.
+        strength: Largest change, as a share.
+        generator: Where chance comes from.
+    """
     if not strength:
         return pixels
     chance = torch.rand(3, generator=generator) * 2 - 1

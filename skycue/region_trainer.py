@@ -89,9 +89,9 @@ class RegionTrainer:
         split = load_images(config.data, root, beside)
         self.train, self.held_out = split
         self.class_names = class_names_of(self.train.images)
-        self.sampling = _sampling(config)
         torch.manual_seed(seed)
         self.network = self._build().to(device)
+        self.sampling = _sampling(config, self.network.segmenter.padding)
         self.alignments = Alignments(self.network).to(device)
         self.pretraining: MaskPretraining | None = None
         if isinstance(self.network.segmenter, SmallSegmenter):
@@ -308,7 +308,7 @@ class RegionTrainer:
         return total / max(count, 1.0)
 
 
-def _sampling(config: RegionTrainingConfig) -> SampleConfig:
+def _sampling(config: RegionTrainingConfig, outside: tuple[int, int, int]) -> SampleConfig:
     """Return how samples are cut for the network of a recipe."""
     segmenter, data = config.model.segmenter, config.data
     return SampleConfig(
@@ -318,6 +318,7 @@ def _sampling(config: RegionTrainingConfig) -> SampleConfig:
         jitter=data.jitter,
         zoom=data.zoom,
         colour=data.colour,
+        outside=outside,
     )
 
 

@@ -13,21 +13,24 @@ from torch import Tensor
 from skycue.boxes import Frame
 from skycue.data.instances import Instance
 
-OUTSIDE = 127
-"""Level of what lies outside of the image."""
+OUTSIDE = (127, 127, 127)
+"""Colour of what lies outside of the image, in levels of RGB: grey."""
 
 
-def cut_window(pixels: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+def cut_window(
+    pixels: NDArray[np.uint8], frame: Frame, outside: tuple[int, int, int] = OUTSIDE
+) -> NDArray[np.uint8]:
     """Show a frame of an image, averaged where it shrinks.
 
     Args:
         pixels: RGB, [H, W, 3].
-        frame: What to show; outside of the image it is grey.
+        frame: What to show.
+        outside: Levels of RGB where it shows nothing of the image.
 
     Returns:
         RGB of the frame's size, [h, w, 3].
     """
-    canvas = np.full((*frame.size, 3), OUTSIDE, dtype=np.uint8)
+    canvas = np.full((*frame.size, 3), outside, dtype=np.uint8)
     _paste(canvas, pixels, (0, 0), frame)
     return canvas
 

@@ -247,3 +247,17 @@ def test_images_without_objects_are_not_loaded(tmp_path: Path) -> None:
     loaded = load_outlined(tmp_path / "images", [*OUTLINES, empty])
     assert [image.name for image in loaded] == ["port.png", "shore.png", "lonely.png"]
     np.testing.assert_array_equal(loaded[0].pixels, IMAGES[0].pixels)
+
+
+def test_a_padded_image_keeps_the_colour_of_its_padding_when_it_is_recoloured() -> None:
+    padded = SAMPLING._replace(scales=(), outside=(124, 116, 104))
+    drawn = draw_sample(IMAGES, Item(0, 0), padded, CLASSES, generator_at(1, "item"))
+    plain = cut_sample(turn(IMAGES[0], drawn.orientation), Item(0, 0), padded, CLASSES)
+    long, short = max(SIZE), min(SIZE)
+    inside = 32 * short // long  # rows or columns of the frame that show the image
+    wide = drawn.orientation % 2 == 0
+    for sample in (drawn, plain):
+        view = sample.pixels[0] if wide else sample.pixels[0].transpose(1, 2)  # [3, S, S]
+        outside = torch.tensor(padded.outside, dtype=torch.uint8)[:, None, None]
+        assert (view[:, inside:] == outside).all()
+    assert not torch.equal(drawn.pixels, plain.pixels)

@@ -70,6 +70,9 @@ def test_a_window_of_the_image_s_own_pixels_is_a_copy_and_grey_outside() -> None
     np.testing.assert_array_equal(window[2:, 4:], pixels[:10, :12])
     assert (window[:2] == OUTSIDE).all()
     assert (window[:, :4] == OUTSIDE).all()
+    coloured = cut_window(pixels, Frame(-4.0, -2.0, 16.0, 12.0, (12, 16)), (9, 8, 7))
+    np.testing.assert_array_equal(coloured[2:, 4:], window[2:, 4:])
+    assert (coloured[:2] == (9, 8, 7)).all()
 
 
 def test_a_shrunk_window_averages() -> None:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 SCRATCH = "scratch"
 """Source of a network with random weights, whose sizes the configuration gives."""
 SAM_MEAN = (0.485, 0.456, 0.406)
-"""Mean of the RGB channels in [0, 1] that SAM was trained with, and the colour of its padding."""
+"""Mean of the RGB channels in [0, 1] that SAM was trained with."""
 SAM_STD = (0.229, 0.224, 0.225)
 """Standard deviation of the RGB channels."""
+SAM_PADDING = (round(255 * SAM_MEAN[0]), round(255 * SAM_MEAN[1]), round(255 * SAM_MEAN[2]))
+"""The same in levels of 0 to 255: the colour that normalisation makes zero."""
 _MASK_SCALE = 4  # the decoder's masks are four times as fine as its map
 _WHAT = "SAM"
 _DECODER_EPSILON = 1e-5  # segment-anything's; the default of `SamMaskDecoderConfig` is 1e-6
@@ -86,8 +88,10 @@ class SamSegmenter(Segmenter):
     """SAM's encoder and mask decoder, asked by vectors.
 
     Its input is an image in the upper left of a square (`Frame.padded`). SAM pads after the
-    normalisation, with zeros: pad with the colour `SAM_MEAN`, which becomes just that.
+    normalisation, with zeros; `padding` becomes just that, to half a level.
     """
+
+    padding = SAM_PADDING
 
     def __init__(self, sam: "SamModel", *, box_prompt: bool = False) -> None:
         """Take over the parts of a SAM of `transformers`; all but the mask decoder is frozen."""

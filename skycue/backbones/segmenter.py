@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from skycue.windows import OUTSIDE
+
 
 class MaskFeatures(NamedTuple):
     """Images as a segmenter sees them.
@@ -45,11 +47,13 @@ class Segmenter(nn.Module, ABC):
         width: Channels of `MaskFeatures.coarse`, D.
         query_width: Width of a query.
         input_size: Side of the square input in pixels.
+        padding: Levels of RGB, 0 to 255, where the input shows nothing of the image.
     """
 
     width: int
     query_width: int
     input_size: int
+    padding: tuple[int, int, int] = OUTSIDE
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> MaskFeatures:

@@ -200,3 +200,10 @@ def test_sizes_are_the_published_ones(name: str, millions: float) -> None:
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no SAM '.*absent'"):
         load_sam(SamSettings(source=str(tmp_path / "absent")))
+
+
+def test_the_padding_is_zero_after_normalisation_to_half_a_level() -> None:
+    sam = load_sam(SMALL)
+    assert sam.padding == (124, 116, 104)
+    levels = torch.tensor(sam.padding)[:, None, None]
+    assert ((levels / 255 - sam.mean).abs() <= 0.5 / 255).all()
