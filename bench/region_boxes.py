@@ -51,7 +51,7 @@ BATCH_TARGET = 2.0
 SIDE = 1024
 N_BOXES = 10
 RECIPE = "mini_region"
-MARK_FACTOR = -20.0
+MARK_FACTOR = -200.0
 """On the token embeddings of `<p>` and `</p>` in the stand-in."""
 TEXTS = ("a ship in the upper left of the image. next to it are three storage tanks.",)
 """What the vocabulary of the stand-in is learned from."""

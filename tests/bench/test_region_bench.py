@@ -112,6 +112,7 @@ def test_boxes_in_a_batch_are_answered_as_alone(tmp_path: Path) -> None:
     assert len(case.boxes) == 10
     further, batch, memory = region_boxes.measure_further(case, 256, ONCE)
     assert further.answer.endswith(" ms")
+    assert "0.0 masks" not in further.detail  # there are masks to compare
     assert "same captions" in batch.detail
     assert memory.answer.endswith(" GB")
     times = region_boxes.first_box(case.model, case.image, case.boxes[0], "wall")
