@@ -52,6 +52,8 @@ class RegionDataConfig(Config):
     """Drawn images."""
     held_out: Path | None = None
     """List of image names, one a line, that only validate; looked for beside the recipe."""
+    wholes: bool = True
+    """Also learn to describe whole images, in `full` stages."""
     jitter: float = Field(default=0.1, ge=0, lt=0.5)
     """Share of its extent by which each side of a box moves."""
     zoom: float = Field(default=1.15, ge=1)

@@ -28,7 +28,7 @@ from skycue.region_losses import (
     targets_of,
 )
 from skycue.region_network import Calibration, build_network
-from skycue.region_pretraining import MaskPretraining
+from skycue.region_pretraining import MaskPretraining, prompted_row
 from skycue.region_recipe import RegionStageConfig, RegionTrainingConfig
 from skycue.region_samples import (
     N_ORIENTATIONS,
@@ -117,7 +117,8 @@ class RegionTrainer:
 
     def items(self, stage: RegionStageConfig) -> list[Item]:
         """Return the boxes that a stage trains on; whole images have no mask of their own."""
-        return self.train.items + (self.train.wholes if stage.kind == "full" else [])
+        wholes = stage.kind == "full" and self.config.data.wholes
+        return self.train.items + (self.train.wholes if wholes else [])
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -292,9 +293,9 @@ class RegionTrainer:
             if stage.kind == "masks":
                 assert self.pretraining is not None
                 outputs = self.pretraining.masks(chunk)
-                first = torch.zeros_like(targets.present)
-                first[:, 0] = True
-                targets = targets._replace(masks=targets.masks[:, :1], present=first[:, :1])
+                boxed = targets.masks[range(len(chunk)), [prompted_row(s) for s in chunk]]
+                here = torch.ones_like(targets.present[:, :1])
+                targets = targets._replace(masks=boxed[:, None], present=here)
             else:
                 cues = cues_of(self.network, self._whole_images(self.held_out, chunk), chunk)
                 regions = self.network.region_tokens(cues)
