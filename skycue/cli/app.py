@@ -118,7 +118,7 @@ def skycue(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
 ) -> None:
-    """Turn a handful of labelled aerial tiles into a scene classifier.
+    """Turn labelled aerial tiles into a scene classifier, and boxes into captions with masks.
 
     Results go to standard output or to -o, logs and progress bars to standard error.
     """
