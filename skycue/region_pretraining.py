@@ -39,7 +39,8 @@ class MaskPretraining(nn.Module):
     def forward(self, samples: Sequence[RegionSample]) -> dict[str, Tensor]:
         """Return the weighted loss terms of a batch, scalars."""
         device = self.query.device
-        wanted = torch.cat([s.masks[0] for s in samples]).to(device).float() / FULL  # [B V, T, T]
+        masks = torch.cat([sample.masks[prompted_row(sample)] for sample in samples])
+        wanted = masks.to(device).float() / FULL  # [B V, T, T]
         classes = torch.cat([sample.classes for sample in samples]).to(device).long()
         target = torch.tensor([s.target for s in samples for _ in s.boxes], device=device)
         features, boxes, out = self._decode(samples)
@@ -80,6 +81,11 @@ class MaskPretraining(nn.Module):
         features = self.segmenter.encode(pixels.float() / FULL)
         queries = self.query.expand(len(pixels), 1, -1)
         return features, boxes, self.segmenter.decode(features, queries, boxes)
+
+
+def prompted_row(sample: RegionSample) -> int:
+    """Return which phrase is the object in the box; the first one where none is said to be."""
+    return sample.caption.prompted or 0
 
 
 def _inside(features: MaskFeatures, boxes: Tensor) -> Tensor:

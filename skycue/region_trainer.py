@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from skycue.region_losses import (
     targets_of,
 )
 from skycue.region_network import Calibration, build_network
+from skycue.region_parameters import choose_parameters
 from skycue.region_pretraining import MaskPretraining, prompted_row
 from skycue.region_recipe import RegionStageConfig, RegionTrainingConfig
 from skycue.region_samples import (
@@ -91,6 +91,8 @@ class RegionTrainer:
         self.class_names = class_names_of(self.train.images)
         torch.manual_seed(seed)
         self.network = self._build().to(device)
+        if config.checkpointing:
+            self.network.reasoner.language.compute_again()
         self.sampling = _sampling(config, self.network.segmenter.padding)
         self.alignments = Alignments(self.network).to(device)
         self.pretraining: MaskPretraining | None = None
@@ -129,29 +131,8 @@ class RegionTrainer:
         return found
 
     def parameters(self, patterns: Sequence[str]) -> dict[str, nn.Parameter]:
-        """Let exactly the parameters learn whose name fits a pattern, and return them.
-
-        The frozen image encoder never learns. A pattern that begins with `!` takes away.
-
-        Raises:
-            ConfigError: If a pattern fits none.
-        """
-        named: dict[str, nn.Parameter] = {}
-        seen: set[int] = set()
-        for prefix, module in self.modules.items():
-            for name, parameter in module.named_parameters():
-                if id(parameter) not in seen and not name.startswith("clip."):
-                    seen.add(id(parameter))
-                    named[f"{prefix}.{name}"] = parameter
-        for pattern in patterns:
-            if not any(fnmatchcase(name, pattern.removeprefix("!")) for name in named):
-                raise ConfigError(
-                    f"stages.trains: no parameter fits {pattern!r}; patterns are such as 'net.*' "
-                    "or '!net.segmenter.backbone.blocks.0.*'."
-                )
-        for name, parameter in named.items():
-            parameter.requires_grad_(_is_chosen(name, patterns))
-        return {name: p for name, p in named.items() if p.requires_grad}
+        """Let exactly the parameters learn whose name fits a pattern; see `choose_parameters`."""
+        return choose_parameters(self.modules, patterns)
 
     def state(self) -> dict[str, Tensor]:
         """Return all weights but the frozen image encoder's."""
@@ -293,7 +274,7 @@ class RegionTrainer:
             if stage.kind == "masks":
                 assert self.pretraining is not None
                 outputs = self.pretraining.masks(chunk)
-                boxed = targets.masks[range(len(chunk)), [prompted_row(s) for s in chunk]]
+                boxed = targets.masks[list(range(len(chunk))), [prompted_row(s) for s in chunk]]
                 here = torch.ones_like(targets.present[:, :1])
                 targets = targets._replace(masks=boxed[:, None], present=here)
             else:
@@ -321,15 +302,6 @@ def _sampling(config: RegionTrainingConfig, outside: tuple[int, int, int]) -> Sa
         colour=data.colour,
         outside=outside,
     )
-
-
-def _is_chosen(name: str, patterns: Sequence[str]) -> bool:
-    """Tell whether the last pattern that fits a name gives or takes away."""
-    chosen = False
-    for pattern in patterns:
-        if fnmatchcase(name, pattern.removeprefix("!")):
-            chosen = not pattern.startswith("!")
-    return chosen
 
 
 def _captions(part: RegionImages) -> list[str]:

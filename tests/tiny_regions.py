@@ -16,6 +16,7 @@ from skycue.backbones.vocabulary import train_bpe_tokenizer
 from skycue.data.instances import Instance, InstanceImage
 from skycue.data.region_captions import caption_image, caption_region
 from skycue.data.rle import encode_mask
+from skycue.region_recipe import RegionTrainingConfig
 from skycue.region_samples import Item, RegionSample, SampleConfig, TrainImage, cut_sample
 from skycue.regions.clvnet import ClvNet, ClvNetConfig, ImageTokens
 from skycue.regions.mask_decoder import MaskDecoderConfig
@@ -42,6 +43,32 @@ CONFIG = ClvNetConfig(
     ),
 )
 SAMPLING = SampleConfig(scales=CONFIG.windows, size=32, cells=16)
+SCHEDULE = {"epochs": 2, "batch_size": 4, "optimizer": "adamw", "lr": 0.003, "save_every_s": 0}
+RECIPE = RegionTrainingConfig.model_validate(
+    {
+        "model": CONFIG.model_dump(),
+        "data": {
+            "outlined": [{"annotations": "instances.json", "images": "images"}],
+            "held_out": "held_out.txt",
+            "mask_cells": 16,
+        },
+        "stages": [
+            {
+                "name": "masks",
+                "kind": "masks",
+                "trains": ["net.segmenter.*", "pretrain.*"],
+                "train": SCHEDULE,
+            },
+            {
+                "name": "full",
+                "trains": ["net.*", "align.*", "!net.segmenter.backbone.*"],
+                "align_after": 2,
+                "train": SCHEDULE,
+            },
+        ],
+    }
+)
+"""Of two stages; it trains on `write_dataset`, without the images that `held_out.txt` lists."""
 PLAIN = SAMPLING._replace(jitter=0.0, zoom=1.0, colour=0.0)
 """Nothing is left to chance but the orientation."""
 
