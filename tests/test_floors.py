@@ -71,6 +71,7 @@ FLOORS = (
         "region_describer",
         "region_calibration",
         "region_start",
+        "region_parameters",
         "region_trainer",
         "region_training",
         "region_dry_run",

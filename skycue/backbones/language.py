@@ -128,6 +128,17 @@ class LanguageModel(nn.Module):
             )
         return index
 
+    def compute_again(self) -> None:
+        """Let each layer keep its input alone in training, and compute the rest again.
+
+        Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016,
+        https://arxiv.org/abs/1604.06174. In evaluation mode nothing changes: writing keeps its cache of keys and values.
+        """
+        model = self.model
+        # The newer name; before it came, the older one gave no warning.
+        enable = getattr(model, "activation_checkpointing_enable", None)
+        (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
+
     def hf_config(self) -> dict[str, object]:
         """Return what `language_model_from_hf_config` needs to build the network again."""
         described: dict[str, object] = self.model.config.to_dict()

@@ -160,10 +160,15 @@ class SamSegmenter(Segmenter):
 def load_sam(
     settings: SamSettings,
     *,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> SamSegmenter:
     """Load a SAM, or build one with random weights.
+
+    Args:
+        settings: Which one.
+        device: Where the weights go; None takes PyTorch's default.
+        dtype: Number format of the weights.
 
     Raises:
         CheckpointError: If it cannot be loaded.
@@ -177,7 +182,8 @@ def load_sam(
         check_name(settings.source, _WHAT)
         with explain_loading(settings.source, _WHAT, "give a folder"):
             load = SamModel.from_pretrained
-            loaded = load_model(load, settings.source, dtype=dtype, device=device)
+            where = device or torch.get_default_device()
+            loaded = load_model(load, settings.source, dtype=dtype, device=where)
             sam = cast("SamModel", loaded)
     return SamSegmenter(sam, box_prompt=settings.box_prompt)
 
