@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skycue.backbones.clip import Clip
 from skycue.backbones.language import LanguageConfig, LanguageModel, load_language_model
 from skycue.backbones.sam import SCRATCH, SamSettings
 from skycue.backbones.small_segmenter import SmallSegmenterConfig
@@ -54,7 +55,13 @@ EAGERNESS = {"<p>": 4.0, "</p>": 4.0, "</s>": 2.0}
 """Factors on token rows: by chance alone, a random model would open a phrase once in 300 tokens."""
 
 
-def tiny_language(config: LanguageConfig = TINY.language, *, seed: int = 3) -> LanguageModel:
+@cache
+def tiny_clip(seed: int = 0) -> Clip:
+    """The CLIP of `tests.conftest.build_tiny_clip`, built once a test process."""
+    return build_tiny_clip(seed=seed)
+
+
+def tiny_language(config: LanguageConfig = TINY.language, *, seed: int = 6) -> LanguageModel:
     """A random language model whose states depend on what it read, fond of phrases."""
     torch.manual_seed(seed)
     language = load_language_model(config, train_bpe_tokenizer(TEXTS, VOCABULARY))
@@ -67,15 +74,15 @@ def tiny_language(config: LanguageConfig = TINY.language, *, seed: int = 3) -> L
     return language.eval()
 
 
-def build_network(config: ClvNetConfig = TINY, *, seed: int = 3, related: bool = True) -> ClvNet:
-    """A random network around `tests.conftest.build_tiny_clip`.
+def build_network(config: ClvNetConfig = TINY, *, seed: int = 6, related: bool = True) -> ClvNet:
+    """A random network around `tiny_clip`.
 
     Args:
         config: Its shape.
         seed: Of its weights.
         related: Let the relation layer and the box prompt do something; both start at zero.
     """
-    network = ClvNet(config, build_tiny_clip(), tiny_language(config.language, seed=seed))
+    network = ClvNet(config, tiny_clip(), tiny_language(config.language, seed=seed))
     for name, weight in network.named_parameters():
         if name.startswith(("reasoner.projector", "region_encoder.output", "view_projection")):
             torch.nn.init.normal_(weight, std=0.5)  # what is seen must matter to what is said
