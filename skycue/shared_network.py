@@ -58,6 +58,24 @@ class _Through(nn.Module):
         return task()
 
 
+@contextmanager
+def _without_frozen_scalars(network: nn.Module) -> Iterator[None]:
+    """Hide frozen parameters without a dimension while the block runs: FSDP refuses them."""
+    hidden = [
+        (module, name, parameter)
+        for module in network.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim == 0 and not parameter.requires_grad
+    ]
+    for module, name, _ in hidden:
+        delattr(module, name)
+    try:
+        yield
+    finally:
+        for module, name, parameter in hidden:
+            module.register_parameter(name, parameter)
+
+
 class SharedNetwork:
     """A network and the processes that train it; made anew for each call of `train`."""
 
@@ -83,7 +101,8 @@ class SharedNetwork:
             The parameters to train under the same names, in their order.
 
         Raises:
-            ConfigError: If Accelerate is set to the first version of FSDP.
+            ConfigError: If Accelerate is set to the first version of FSDP, or FSDP should shard a
+                parameter without an axis.
         """
         from accelerate.utils import DistributedType
 
@@ -92,10 +111,14 @@ class SharedNetwork:
                 "FSDP version 1 is not supported: set fsdp_version: 2 in the configuration of "
                 "`accelerate launch`."
             )
+        for name, parameter in parameters.items():
+            if self.is_sharded and parameter.ndim == 0:
+                raise ConfigError(f"FSDP cannot shard the number {name}: do not train it.")
         name_of = {parameter: name for name, parameter in self._wrapped.named_parameters()}
         names = {name: name_of[parameter] for name, parameter in parameters.items()}
         plain = self._wrapped
-        self._wrapped, _ = self.accelerator.prepare(plain, optimizer)
+        with _without_frozen_scalars(plain):
+            self._wrapped, _ = self.accelerator.prepare(plain, optimizer)
         now = dict(plain.named_parameters())
         return {name: now[inner] for name, inner in names.items()}
 

@@ -182,9 +182,9 @@ def start_two(
     try:
         if moment != "never":
             victim = next(rank for rank, count in enumerate(counts) if count)
-            processes[victim].wait(timeout=60)
+            processes[victim].wait(timeout=300)
             processes[1 - victim].kill()
-        return [process.wait(timeout=60) for process in processes]
+        return [process.wait(timeout=300) for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -43,7 +43,8 @@ class SemanticAlignment(nn.Module):
             nn.Linear(visual_width, width), nn.GELU(), nn.Linear(width, width)
         )
         self.text = nn.Linear(text_width, width)
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / FIRST_TEMPERATURE)))
+        # One axis, not none: FSDP shards no scalar.
+        self.logit_scale = nn.Parameter(torch.tensor([math.log(1 / FIRST_TEMPERATURE)]))
 
     def forward(
         self, visual: Tensor, text: Tensor, phrases: PhraseIds, count: float | None = None
