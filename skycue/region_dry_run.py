@@ -1,79 +1,65 @@
 """Try a recipe of a region model before it is trained: one batch a stage, and the memory it needs.
 
-With fake weights nothing is read from disk or hub: pretrained parts stand as random ones of the
-sizes that the recipe writes beside their names, but two layers deep, the frozen image encoder
-stands as `mini` and counts as such, and images are drawn. Memory is told for the full depth and
-vocabulary all the same.
+With fake weights nothing is read from disk or hub, and the batch is computed by a small stand-in
+(`region_fake_weights.py`). Memory is told for the full network all the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from skycue.backbones.language import SCRATCH
-from skycue.backbones.sam import SamSettings
-from skycue.region_recipe import (
-    RegionDataConfig,
-    RegionStageConfig,
-    RegionTrainingConfig,
-    RenderedSource,
-)
+from skycue.backbones.memory_estimate import GIB, count_parameters, estimate_training
+from skycue.backbones.small_segmenter import SmallSegmenter
+from skycue.region_fake_weights import full_network, with_fake_weights
+from skycue.region_losses import Alignments
+from skycue.region_memory import region_activations
+from skycue.region_parameters import choose_parameters
+from skycue.region_pretraining import MaskPretraining
+from skycue.region_recipe import RegionStageConfig, RegionTrainingConfig
 from skycue.region_trainer import RegionTrainer
+from skycue.regions.clvnet import ClvNet
 from skycue.seeds import generator_at
 from skycue.training import Batch, batches_of
 from skycue.training_config import TrainConfig
 
-FAKE_LAYERS = 2
-FAKE_IMAGES = RenderedSource(count=4, size=256, boxes=2)
-BYTES = 4
-"""Of a number in weights, gradients and optimiser: all are float32."""
-GIB = 2**30
+OPTIMIZER_NUMBERS = {"adamw": 2, "sgd": 1}
+"""What each optimiser keeps for a number that learns: two moments, or the momentum."""
+WEIGHT_FORMAT = "float32"
+"""Number format of all weights while they train, frozen ones too."""
 
 
 class DryStage(NamedTuple):
-    """What one stage would train, and what it needs; activations are not counted.
+    """What one stage would train, and an estimate of the memory it needs on one device.
 
     Attributes:
         stage: Its name.
-        parameters: Numbers in all weights of the network.
+        parameters: Numbers in all weights, the layers of its losses included.
         trained: How many of them learn.
+        batch_size: Boxes that a device computes at once, by the recipe.
+        weight_format: Number format of all weights, frozen ones too.
         weights_gib: Memory of the weights.
-        gradients_gib: Memory of their gradients.
+        gradients_gib: Memory of the gradients.
         optimizer_gib: Memory of the optimiser, and of the average where one is kept.
-        batch_size: Items of the batch that was tried.
-        terms: Terms of the loss of that batch.
+        activations_gib: Kept for the backward pass of the longest answers, by the part that keeps
+            it, in `region_memory.RegionActivations`.
+        total_gib: All of this; work space comes on top.
+        terms: Terms of the loss of the batch that was tried.
     """
 
     stage: str
     parameters: int
     trained: int
+    batch_size: int
+    weight_format: str
     weights_gib: float
     gradients_gib: float
     optimizer_gib: float
-    batch_size: int
+    activations_gib: dict[str, float]
+    total_gib: float
     terms: dict[str, float]
-
-
-def with_fake_weights(config: RegionTrainingConfig) -> RegionTrainingConfig:
-    """Return a recipe that needs no file: random weights two layers deep, and drawn images."""
-    model = config.model
-    language = model.language.model_copy(
-        update={"source": SCRATCH, "layers": min(FAKE_LAYERS, model.language.layers)}
-    )
-    changes: dict[str, object] = {"clip": "mini", "image_layer": None, "language": language}
-    changes["region_layers"] = tuple(n % FAKE_LAYERS for n in range(len(model.region_layers)))
-    if isinstance(model.segmenter, SamSettings):
-        layers = min(FAKE_LAYERS, model.segmenter.layers)
-        changes["segmenter"] = model.segmenter.model_copy(
-            update={"source": SCRATCH, "layers": layers, "global_layers": (layers - 1,)}
-        )
-    data = RegionDataConfig(rendered=FAKE_IMAGES, mask_cells=config.data.mask_cells)
-    return config.model_copy(
-        update={"model": model.model_copy(update=changes), "data": data, "start": None}
-    )
 
 
 def dry_run(
@@ -102,13 +88,16 @@ def dry_run(
     """
     tried = with_fake_weights(config) if fake_weights else config
     trainer = RegionTrainer(tried, root, seed=seed, device=device, dtype=dtype, beside=beside)
-    return [_try_stage(trainer, stage, config, seed) for stage in tried.stages]
+    modules = _full_modules(trainer, config) if fake_weights else trainer.modules
+    stages = []
+    for stage in tried.stages:
+        terms = _try_stage(trainer, stage, seed)
+        stages.append(_estimate(trainer, modules, stage, terms))
+    return stages
 
 
-def _try_stage(
-    trainer: RegionTrainer, stage: RegionStageConfig, config: RegionTrainingConfig, seed: int
-) -> DryStage:
-    """Compute one batch of a stage, and count."""
+def _try_stage(trainer: RegionTrainer, stage: RegionStageConfig, seed: int) -> dict[str, float]:
+    """Compute one batch of a stage with its gradients, and return the terms of its loss."""
     trained = trainer.parameters(stage.trains)
     indices = batches_of(len(trainer.items(stage)), stage.train, seed=seed, epoch=1)[0]
 
@@ -122,54 +111,60 @@ def _try_stage(
     torch.autograd.backward(torch.stack(list(terms.values())).sum())
     for parameter in trained.values():
         parameter.grad = None
-    parameters = sum(p.numel() for p in trainer.network.parameters())
-    learning = sum(p.numel() for p in trained.values())
-    parameters += _left_out(trainer, config, lambda p: True)
-    learning += _left_out(trainer, config, lambda p: p.requires_grad)
+    return {name: float(term.item()) for name, term in terms.items()}
+
+
+def _full_modules(trainer: RegionTrainer, config: RegionTrainingConfig) -> dict[str, nn.Module]:
+    """Return what `RegionTrainer.modules` would be at the full size, without memory."""
+    network = full_network(config, trainer.network)
+    with torch.device("meta"):
+        modules: dict[str, nn.Module] = {"net": network, "align": Alignments(network)}
+        if isinstance(network.segmenter, SmallSegmenter):
+            n_classes = len(trainer.class_names)
+            modules["pretrain"] = MaskPretraining(network.segmenter, n_classes)
+    return modules
+
+
+def _estimate(
+    trainer: RegionTrainer,
+    modules: Mapping[str, nn.Module],
+    stage: RegionStageConfig,
+    terms: dict[str, float],
+) -> DryStage:
+    """Count the full network and what a batch of the stage keeps."""
+    choose_parameters(modules, stage.trains)
+    network, whole = modules["net"], nn.ModuleDict(modules)
+    assert isinstance(network, ClvNet)
+    kept = region_activations(
+        network,
+        trainer.network.segmenter,
+        stage,
+        checkpointing=trainer.config.checkpointing,
+        half=trainer.dtype != torch.float32,
+    )
+    memory = estimate_training(
+        whole, optimizer_numbers=_optimizer_numbers(stage.train), activations=sum(kept)
+    )
+    count = count_parameters(whole)
     return DryStage(
         stage.name,
-        parameters,
-        learning,
-        weights_gib=round(BYTES * parameters / GIB, 3),
-        gradients_gib=round(BYTES * learning / GIB, 3),
-        optimizer_gib=round(BYTES * learning * _copies(stage.train) / GIB, 3),
-        batch_size=len(indices),
-        terms={name: float(term.item()) for name, term in terms.items()},
+        count.total,
+        count.trained,
+        stage.train.batch_size,
+        WEIGHT_FORMAT,
+        weights_gib=_gib(memory.weights),
+        gradients_gib=_gib(memory.gradients),
+        optimizer_gib=_gib(memory.optimizer),
+        activations_gib={name: _gib(size) for name, size in kept._asdict().items()},
+        total_gib=_gib(memory.total),
+        terms=terms,
     )
 
 
-def _copies(train: TrainConfig) -> int:
+def _optimizer_numbers(train: TrainConfig) -> int:
     """Return how many numbers the optimiser and the average keep for each that learns."""
-    return {"adamw": 2, "sgd": 1}[train.optimizer] + (train.average_decay is not None)
+    return OPTIMIZER_NUMBERS[train.optimizer] + (train.average_decay is not None)
 
 
-def _left_out(
-    trainer: RegionTrainer, config: RegionTrainingConfig, counts: Callable[[Tensor], bool]
-) -> int:
-    """Count the parameters that fake weights leave out: copies of the last layer, rare tokens."""
-    whole, tried = config.model, trainer.config.model
-    language = trainer.network.reasoner.language
-    missing = _missing_layers(language, tried.language.layers, whole.language.layers, counts)
-    if isinstance(whole.segmenter, SamSettings) and isinstance(tried.segmenter, SamSettings):
-        layers = whole.segmenter.layers
-        missing += _missing_layers(
-            trainer.network.segmenter, tried.segmenter.layers, layers, counts
-        )
-    if whole.language.source != tried.language.source and counts(language.embeddings.weight):
-        tables = 1 if whole.language.tie_embeddings else 2
-        rows = whole.language.vocab_size - language.embeddings.num_embeddings
-        missing += tables * rows * language.width
-    return missing
-
-
-def _missing_layers(
-    module: nn.Module, kept: int, layers: int, counts: Callable[[Tensor], bool]
-) -> int:
-    """Count the parameters of the layers that a stack in `module` has too few."""
-    if kept == layers:
-        return 0
-    stack = max(
-        (m for m in module.modules() if isinstance(m, nn.ModuleList) and len(m) == kept),
-        key=lambda m: sum(p.numel() for p in m.parameters()),
-    )
-    return (layers - kept) * sum(p.numel() for p in stack[-1].parameters() if counts(p))
+def _gib(size: int) -> float:
+    return round(size / GIB, 3)

@@ -74,6 +74,8 @@ FLOORS = (
         "region_parameters",
         "region_trainer",
         "region_training",
+        "region_fake_weights",
+        "region_memory",
         "region_dry_run",
         "region_targets",
         "region_predictions",

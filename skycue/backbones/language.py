@@ -132,7 +132,8 @@ class LanguageModel(nn.Module):
         """Let each layer keep its input alone in training, and compute the rest again.
 
         Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016,
-        https://arxiv.org/abs/1604.06174. In evaluation mode nothing changes: writing keeps its cache of keys and values.
+        https://arxiv.org/abs/1604.06174. In evaluation mode nothing changes: writing keeps its
+        cache of keys and values.
         """
         model = self.model
         # The newer name; before it came, the older one gave no warning.

@@ -1,11 +1,11 @@
-"""How much memory a training will need, before any weight is loaded.
+"""How much memory a training step needs, told from a network that may take none (`meta` device).
 
-Weights, gradients and AdamW's two moments follow from the counts of parameters, which a network on
-the meta device has without taking memory. What is kept for the backward pass is a formula for
-language models of the Llama kind (after Korthikanti et al., "Reducing Activation Recomputation in
-Large Transformer Models", 2022, https://arxiv.org/abs/2205.05198, section 4, with gated MLPs and
-without dropout), and measured for a mask decoder. It is an estimate: work space of the kernels,
-fragments and the sums of the optimizer come on top.
+Weights, gradients and what the optimiser keeps follow from counts of parameters: all of them are
+float32 in a training here, frozen ones too, and only products are computed in half precision. What
+is kept for the backward pass is a formula for language models of the Llama kind (after Korthikanti
+et al., "Reducing Activation Recomputation in Large Transformer Models", 2022,
+https://arxiv.org/abs/2205.05198, section 4, with gated MLPs and without dropout), and measured for
+other parts. It is an estimate: work space of the kernels and fragments come on top.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,11 +19,10 @@ from skycue.backbones.segmenter import MaskFeatures, Segmenter
 
 FLOAT32, HALF = 4, 2
 """Bytes of a number."""
-ADAMW_MOMENTS = 2
-"""Float32 numbers that AdamW keeps for each learned one."""
 NORM_COPIES, STATE_COPIES, MLP_COPIES = 2, 4, 4
-"""What a layer keeps of each token: inputs of both norms, also in float32; in half precision, the
-outputs of both norms and of attention and the queries; four vectors inside the MLP."""
+"""What a layer keeps of each token: the inputs of both norms in float32 and their outputs in the
+format of products; in that format also what goes into and comes out of attention, and four vectors
+inside the MLP."""
 GIB = 2**30
 
 
@@ -42,8 +41,7 @@ class ParameterCount(NamedTuple):
 class MemoryEstimate(NamedTuple):
     """Bytes that a training step needs on one device, by what they hold."""
 
-    frozen_weights: int
-    trained_weights: int
+    weights: int
     gradients: int
     optimizer: int
     activations: int
@@ -52,11 +50,6 @@ class MemoryEstimate(NamedTuple):
     def total(self) -> int:
         """All of them."""
         return sum(self)
-
-    def lines(self) -> list[str]:
-        """Return a line for each part and one for the sum."""
-        rows = [*zip(self._fields, self, strict=True), ("total", self.total)]
-        return [f"{name.replace('_', ' '):<16}{size / GIB:8.2f} GiB" for name, size in rows]
 
 
 def count_parameters(network: nn.Module) -> ParameterCount:
@@ -67,58 +60,80 @@ def count_parameters(network: nn.Module) -> ParameterCount:
 
 
 def estimate_training(
-    network: nn.Module, *, frozen_bytes: int = HALF, activations: int = 0
+    network: nn.Module, *, optimizer_numbers: int, activations: int
 ) -> MemoryEstimate:
-    """Estimate the memory of a training step with AdamW on one device.
+    """Estimate the memory of a training step on one device, with all weights in float32.
 
     Args:
         network: On any device; `requires_grad` says what learns.
-        frozen_bytes: Bytes of a frozen weight; learned ones and their gradients are float32.
+        optimizer_numbers: What the optimiser keeps for each number that learns, such as two
+            moments.
         activations: Bytes kept for the backward pass, from the functions below.
     """
     count = count_parameters(network)
     learned = FLOAT32 * count.trained
     return MemoryEstimate(
-        frozen_weights=frozen_bytes * count.frozen,
-        trained_weights=learned,
+        weights=FLOAT32 * count.total,
         gradients=learned,
-        optimizer=ADAMW_MOMENTS * learned,
+        optimizer=optimizer_numbers * learned,
         activations=activations,
     )
 
 
 def language_activations(
-    language: LanguageModel, *, rows: int, length: int, answer: int, checkpointing: bool
+    language: LanguageModel,
+    *,
+    rows: int,
+    length: int,
+    answer: int,
+    checkpointing: bool,
+    half: bool,
 ) -> int:
     """Estimate what a language model keeps for its backward pass, in bytes.
 
     Args:
-        language: On any device.
+        language: With float32 weights, on any device; whether its norms learn matters.
         rows: Prompts in a batch.
         length: Tokens of a prompt with its answer, image tokens included.
-        answer: Tokens of it whose next one is learned; only they get logits.
+        answer: Tokens of it that are learned; only they get logits.
         checkpointing: Each layer keeps its input alone and is computed again.
+        half: Products are computed in half precision, with copies of the weights.
     """
     config = language.model.config
     width, inner = language.width, int(config.intermediate_size)
+    n_layers = int(config.num_hidden_layers)
+    number = HALF if half else FLOAT32
+    norms_learn = any(p.requires_grad for p in language.parameters() if p.ndim == 1)
     head_width = width // int(config.num_attention_heads)
     keys = 2 * head_width * int(config.num_key_value_heads)  # and values
-    layer = NORM_COPIES * width * (HALF + FLOAT32)
-    layer += HALF * (STATE_COPIES * width + keys + MLP_COPIES * inner)
-    n_layers = int(config.num_hidden_layers)
-    kept = n_layers * HALF * width + layer if checkpointing else n_layers * layer
+    layer = NORM_COPIES * width * (FLOAT32 * (1 + norms_learn) + (number if half else 0))
+    layer += number * (STATE_COPIES * width + keys + MLP_COPIES * inner)
+    tables = {id(t): t for t in (language.embeddings.weight, _head(language))}.values()
+    n_table = sum(t.numel() for t in tables)
+    copies = HALF * (count_parameters(language).total - n_table) // n_layers if half else 0
+    per_token, fixed = n_layers * layer, n_layers * copies
+    if checkpointing:
+        per_token, fixed = n_layers * FLOAT32 * width + layer, copies
     logits = 2 * FLOAT32 * language.embeddings.num_embeddings  # and their gradient
-    return rows * (length * kept + answer * logits)
+    fixed += HALF * _head(language).numel() if half else 0
+    return fixed + rows * (length * per_token + answer * logits)
+
+
+def _head(language: LanguageModel) -> Tensor:
+    """Return the weight of the output head."""
+    head = language.model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    weight: Tensor = head.weight
+    return weight
 
 
 def mask_activations(
     segmenter: Segmenter, features: MaskFeatures, *, rows: int, phrases: int
 ) -> int:
-    """Measure what a mask decoder keeps for its backward pass, in bytes.
+    """Measure what a mask decoder keeps for its backward pass, in bytes, in float32.
 
     Args:
-        segmenter: With real weights, on any device but meta; its numbers do not matter.
-        features: Of one image, such as zeros; it may be the only one.
+        segmenter: On a real device: on the meta device attention keeps what its kernels do not.
+        features: Of one image, on that device; their numbers do not matter.
         rows: Images in a batch.
         phrases: Masks of each.
     """
@@ -135,22 +150,27 @@ def _decoder_bytes(segmenter: Segmenter, features: MaskFeatures, phrases: int) -
     )
 
 
-def kept_for_backward(run: Callable[[], Tensor], weights: Iterable[Tensor] = ()) -> int:
+def kept_for_backward(run: Callable[[], object], weights: Iterable[Tensor] = ()) -> int:
     """Run something and return the bytes of what it keeps for the backward pass.
 
     Args:
-        run: Computes a result that has a gradient.
+        run: Computes results that have a gradient, and returns them; on any device.
         weights: Tensors that are there anyway and do not count.
     """
     storages: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage  # held, so that no address is used twice
+        storages[_identity(storage)] = storage  # held, so that no identity is used twice
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         result = run()
-    there = {tensor.untyped_storage().data_ptr() for tensor in weights}
+    there = {_identity(tensor.untyped_storage()) for tensor in weights}
     del result
-    return sum(storage.nbytes() for address, storage in storages.items() if address not in there)
+    return sum(storage.nbytes() for key, storage in storages.items() if key not in there)
+
+
+def _identity(storage: torch.UntypedStorage) -> int:
+    """Tell storages apart; on the meta device all addresses are 0."""
+    return int(storage._cdata)
