@@ -226,7 +226,7 @@ train_regions(
 
 def train_in_a_process(root: Path, output: str, moment: str = "never", count: int = 0) -> int:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", "-c", KILLED, output, moment, str(count)]
+    command = [sys.executable, "-c", KILLED, output, moment, str(count)]
     return subprocess.run(command, cwd=root, env=environment, timeout=600, check=False).returncode
 
 

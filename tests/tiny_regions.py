@@ -43,7 +43,10 @@ CONFIG = ClvNetConfig(
     ),
 )
 SAMPLING = SampleConfig(scales=CONFIG.windows, size=32, cells=16)
-SCHEDULE = {"epochs": 2, "batch_size": 4, "optimizer": "adamw", "lr": 0.003, "save_every_s": 0}
+SCHEDULE = {
+    "epochs": 2, "batch_size": 4, "drop_last": False, "optimizer": "adamw", "lr": 0.003,
+    "save_every_s": 0,
+}  # fmt: skip
 RECIPE = RegionTrainingConfig.model_validate(
     {
         "model": CONFIG.model_dump(),
