@@ -17,6 +17,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from skycue.backbones.clip_folder import check_names_and_shapes
+from skycue.backbones.convert.segment_anything import measure_sam
 from skycue.backbones.language import (
     LanguageModel,
     language_model_from_hf_config,
@@ -24,6 +25,7 @@ from skycue.backbones.language import (
     prepare,
 )
 from skycue.backbones.pretrained import load_clip
+from skycue.backbones.sam import SCRATCH, SamSettings
 from skycue.backbones.vocabulary import load_tokenizer
 from skycue.config import Config
 from skycue.errors import BackboneMismatchError, CheckpointError
@@ -143,7 +145,7 @@ def save_network(
     """Write a network into a folder, which is made where it is missing."""
     language = network.reasoner.language
     record = RegionModelRecord(
-        model=network.config,
+        model=_without_sources(network),
         language=language.hf_config(),
         clip_fingerprint=network.clip.fingerprint,
         calibration=calibration or Calibration(),
@@ -179,6 +181,16 @@ def load_network(folder: Path, *, device: torch.device | str = "cpu") -> RegionM
     _fill(network, folder / WEIGHTS_FILE)
     network = network.to(device).eval().requires_grad_(False)
     return RegionModel(network, record)
+
+
+def _without_sources(network: ClvNet) -> ClvNetConfig:
+    """Return the configuration with the sizes of a SAM in place of where it came from."""
+    segmenter = network.config.segmenter
+    if not isinstance(segmenter, SamSettings) or segmenter.source == SCRATCH:
+        return network.config
+    sizes = measure_sam(network.segmenter.state_dict())
+    kept = sizes.model_copy(update={"box_prompt": segmenter.box_prompt})
+    return network.config.model_copy(update={"segmenter": kept})
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:

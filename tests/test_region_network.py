@@ -94,6 +94,16 @@ def test_a_network_is_read_back_as_it_was_but_for_half_precision(
         assert not any(weight.requires_grad for weight in again.network.parameters())
 
 
+def test_a_folder_holds_the_sizes_of_a_sam_and_needs_not_where_it_came_from(
+    tmp_path: Path,
+) -> None:
+    network = tiny_network(SAM_WHOLE)
+    named = SAM_WHOLE.segmenter.model_copy(update={"source": "facebook/sam-vit-base"})
+    network.config = SAM_WHOLE.model_copy(update={"segmenter": named})
+    save_network(network, tmp_path)
+    assert load_network(tmp_path).record.model == SAM_WHOLE
+
+
 def test_a_network_in_float32_gives_the_same_answers_after_it_was_saved(tmp_path: Path) -> None:
     network = shared_network()
     save_network(network, tmp_path, dtype=torch.float32)
