@@ -57,15 +57,6 @@ class Targets(NamedTuple):
 
 def targets_of(network: ClvNet, samples: Sequence[RegionSample]) -> Targets:
     """Turn the captions and masks of samples into targets, on the network's device."""
-    tokenizer = network.reasoner.language.tokenizer
-    texts = [
-        encode_caption(
-            tokenizer,  # type: ignore[arg-type]
-            sample.caption.text,
-            [(phrase.start, phrase.end) for phrase in sample.caption.phrases],
-        )
-        for sample in samples
-    ]
     most = max(1, *(len(sample.masks) for sample in samples))
     shape = samples[0].masks.shape[1:]
     masks = torch.zeros(len(samples), most, *shape, dtype=torch.uint8)
@@ -74,7 +65,25 @@ def targets_of(network: ClvNet, samples: Sequence[RegionSample]) -> Targets:
         masks[row, : len(sample.masks)] = sample.masks
         present[row, : len(sample.masks)] = True
     device = network.clip.device
-    return Targets(texts, masks.to(device).float() / FULL, present.to(device))
+    return Targets(texts_of(network, samples), masks.to(device).float() / FULL, present.to(device))
+
+
+def texts_of(network: ClvNet, samples: Sequence[RegionSample]) -> list[TextTargets]:
+    """Turn the captions of samples into tokens."""
+    tokenizer = network.reasoner.language.tokenizer
+    return [
+        encode_caption(
+            tokenizer,  # type: ignore[arg-type]
+            sample.caption.text,
+            [(phrase.start, phrase.end) for phrase in sample.caption.phrases],
+        )
+        for sample in samples
+    ]
+
+
+def count_tokens(network: ClvNet, samples: Sequence[RegionSample]) -> dict[str, float]:
+    """Count what the loss of captions alone is divided by."""
+    return {"tokens": float(sum(len(text.ids) for text in texts_of(network, samples)))}
 
 
 def counts_of(network: ClvNet, samples: Sequence[RegionSample]) -> dict[str, float]:
@@ -97,6 +106,16 @@ def cues_of(network: ClvNet, images: ImageTokens, samples: Sequence[RegionSample
     boxes = torch.stack([sample.boxes for sample in samples]).to(device)
     position = torch.stack([sample.position for sample in samples]).to(device)
     return network.look(images, pixels, boxes, position)
+
+
+def text_loss(
+    network: ClvNet, images: ImageTokens, samples: Sequence[RegionSample], tokens: float
+) -> Tensor:
+    """Return the cross-entropy of captions, their sum over `tokens`; no mask is decoded."""
+    cues = cues_of(network, images, samples)
+    prompts = network.prompts(cues, network.region_tokens(cues))
+    answers = [text.ids for text in texts_of(network, samples)]
+    return network.reasoner.read(prompts, answers).loss_sum / tokens
 
 
 def region_loss(

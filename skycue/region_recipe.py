@@ -88,8 +88,13 @@ class RegionStageConfig(Config):
 
     name: str = Field(pattern="^[a-z_]+$")
     """Name in files and logs."""
-    kind: Literal["masks", "full"] = "full"
-    """`masks` trains the segmenter without language; `full` all that `trains` names."""
+    kind: Literal["masks", "words", "full"] = "full"
+    """`masks` trains the segmenter without language, `words` captions without masks, which is much
+    cheaper where the segmenter stands still, `full` both."""
+    jitter: float | None = Field(default=None, ge=0, lt=0.5)
+    """In place of the data's: captions tell of the true box, so words want little of it."""
+    zoom: float | None = Field(default=None, ge=1)
+    """In place of the data's; counts of neighbours tell of the true window."""
     trains: tuple[str, ...] = ("*",)
     """Shell-style patterns of the parameters that learn."""
     weights: LossWeights | None = None

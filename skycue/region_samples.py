@@ -77,6 +77,7 @@ class SampleConfig(NamedTuple):
         zoom: Largest change of a window's scale, as a factor.
         colour: Largest change of brightness and contrast, as a share.
         outside: Levels of RGB where a window shows nothing of the image.
+        outlines: Cut masks and classes too; without, those of a sample are empty.
     """
 
     scales: tuple[float, ...]
@@ -86,6 +87,7 @@ class SampleConfig(NamedTuple):
     zoom: float = 1.15
     colour: float = 0.25
     outside: tuple[int, int, int] = OUTSIDE
+    outlines: bool = True
 
 
 class RegionSample(NamedTuple):
@@ -262,21 +264,9 @@ def cut_sample(
     pixels = np.stack(  # [V, S, S, 3]
         [cut_window(image.pixels, frame, config.outside) for frame in frames]
     )
-    cells = (config.cells, config.cells)
-    shown: dict[tuple[int, int], NDArray[np.uint8]] = {}
-    classes = np.zeros((len(frames), *cells), dtype=np.uint8)
-    for number, instance in enumerate(outlines.instances):
-        for view, frame in enumerate(frames):
-            mask = mask_on(instance, frame, cells)
-            shown[number, view] = mask
-            classes[view][mask > COVERED] = _number_of(instance.class_name, class_names)
     caption = caption_of(image, item)
     prompted = "" if caption.prompted is None else outlines.instances[item.instance].class_name
-    masks = np.zeros((len(caption.phrases), len(frames), *cells), dtype=np.uint8)
-    for row, phrase in enumerate(caption.phrases):
-        for view in range(len(frames)):
-            for number in phrase.instances:
-                np.maximum(masks[row, view], shown[number, view], out=masks[row, view])
+    masks, classes = _outline(outlines, caption, frames, config, class_names)
     corners = torch.tensor([box])
     position = Frame.squashed(outlines.size, config.size).to_unit(corners)[0]
     return RegionSample(
@@ -290,6 +280,32 @@ def cut_sample(
         image=item.image,
         orientation=0,
     )
+
+
+def _outline(
+    outlines: InstanceImage,
+    caption: GroundedCaption,
+    frames: Sequence[Frame],
+    config: SampleConfig,
+    class_names: Sequence[str],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return how much of each cell each phrase covers, [K, V, T, T], and the cells' classes."""
+    cells = (config.cells, config.cells)
+    masks = np.zeros((len(caption.phrases), len(frames), *cells), dtype=np.uint8)
+    classes = np.zeros((len(frames), *cells), dtype=np.uint8)
+    if not config.outlines:
+        return masks, classes
+    phrases_of: dict[int, list[int]] = {}
+    for row, phrase in enumerate(caption.phrases):
+        for number in phrase.instances:
+            phrases_of.setdefault(number, []).append(row)
+    for number, instance in enumerate(outlines.instances):
+        for view, frame in enumerate(frames):
+            mask = mask_on(instance, frame, cells)
+            classes[view][mask > COVERED] = _number_of(instance.class_name, class_names)
+            for row in phrases_of.get(number, ()):
+                np.maximum(masks[row, view], mask, out=masks[row, view])
+    return masks, classes
 
 
 def _number_of(class_name: str, class_names: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
 """What a region model learns with: its data, its network, and the losses of a stage's batches."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from skycue.region_describer import RegionDescriber
 from skycue.region_images import RegionImages, class_names_of, load_images
 from skycue.region_losses import (
     Alignments,
+    count_tokens,
     counts_of,
     cues_of,
     mean_overlap,
     region_loss,
     targets_of,
+    text_loss,
 )
 from skycue.region_network import Calibration, build_network
 from skycue.region_parameters import choose_parameters
@@ -119,7 +122,7 @@ class RegionTrainer:
 
     def items(self, stage: RegionStageConfig) -> list[Item]:
         """Return the boxes that a stage trains on; whole images have no mask of their own."""
-        wholes = stage.kind == "full" and self.config.data.wholes
+        wholes = stage.kind != "masks" and self.config.data.wholes
         return self.train.items + (self.train.wholes if wholes else [])
 
     @property
@@ -159,6 +162,8 @@ class RegionTrainer:
         samples = self._samples(batch, stage)
         if stage.kind == "masks":
             return {"samples": float(len(samples))}
+        if stage.kind == "words":
+            return count_tokens(self.network, samples)
         return counts_of(self.network, samples)
 
     def loss(self, batch: Batch, stage: RegionStageConfig) -> dict[str, Tensor]:
@@ -171,10 +176,14 @@ class RegionTrainer:
                     raise ConfigError("a 'masks' stage trains the small segmenter only, not SAM.")
                 share = len(samples) / batch.totals["samples"]
                 return {k: share * v for k, v in self.pretraining(samples).items()}
+            images = self._whole_images(self.train, samples)
+            if stage.kind == "words":
+                tokens = batch.totals["tokens"]
+                return {"text": text_loss(self.network, images, samples, tokens)}
             return region_loss(
                 self.network,
                 self.alignments,
-                self._whole_images(self.train, samples),
+                images,
                 samples,
                 stage.weights or self.config.weights,
                 batch.totals,
@@ -184,13 +193,18 @@ class RegionTrainer:
     def _samples(self, batch: Batch, stage: RegionStageConfig) -> list[RegionSample]:
         """Draw the samples of a batch once; each is a function of (seed, epoch, item)."""
         items = self.items(stage)
+        sampling = self.sampling._replace(
+            jitter=self.sampling.jitter if stage.jitter is None else stage.jitter,
+            zoom=self.sampling.zoom if stage.zoom is None else stage.zoom,
+            outlines=stage.kind != "words",
+        )
         for index in batch.indices.tolist():
             key = (batch.seed, batch.epoch, index)
             if key not in self._drawn:
                 self._drawn[key] = draw_sample(
                     self.train.images,
                     items[index],
-                    self.sampling,
+                    sampling,
                     self.class_names,
                     batch.item_generator(index),
                 )
@@ -258,7 +272,8 @@ class RegionTrainer:
     def validate(self, stage: RegionStageConfig) -> float:
         """Return the mean overlap of held-out masks with the truth, the caption given.
 
-        In a `masks` stage of the boxed objects alone, on the first window.
+        In a `masks` stage of the boxed objects alone, on the first window; in a `words` stage the
+        probability of a true caption's token, geometric mean.
         """
         self._set_mode(training=False)
         overlap = self._validate(stage)
@@ -267,6 +282,17 @@ class RegionTrainer:
 
     def _validate(self, stage: RegionStageConfig) -> float:
         samples = self._held_out_samples(VALIDATED_BOXES)
+        if stage.kind == "words":
+            tokens = count_tokens(self.network, samples)["tokens"]
+            chunks = [
+                samples[start : start + IMAGES_AT_ONCE]
+                for start in range(0, len(samples), IMAGES_AT_ONCE)
+            ]
+            losses = [
+                text_loss(self.network, self._whole_images(self.held_out, c), c, tokens)
+                for c in chunks
+            ]
+            return math.exp(-float(torch.stack(losses).sum()))
         total = count = 0.0
         for start in range(0, len(samples), IMAGES_AT_ONCE):
             chunk = samples[start : start + IMAGES_AT_ONCE]

@@ -41,6 +41,9 @@ class RegionEncoderConfig(Config):
     """Width of a region's vector before the output layer."""
     position_width: int = Field(default=64, gt=0)
     """Hidden width of what reads the box itself."""
+    normalise: bool = False
+    """Normalise a region's vector before the code of its position is added, which it else drowns
+    where it is learned from scratch; GLaMM's weights have no such layer."""
     geometry: Literal["full", "glamm_224"] = "full"
     """`glamm_224` looks at two thirds of each coordinate, as GLaMM's weights have learned."""
 
@@ -87,6 +90,7 @@ class RegionEncoder(nn.Module):
         )
         self.roi_convs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in level_widths)
         self.region = nn.Linear(width * config.roi_size**2, region_width)
+        self.region_norm = nn.LayerNorm(region_width) if config.normalise else nn.Identity()
         self.position = nn.Sequential(
             nn.Linear(4, config.position_width),
             nn.ReLU(),
@@ -139,7 +143,7 @@ class RegionEncoder(nn.Module):
         ]
         total = torch.stack(read).sum(dim=0)  # [R, width, k, k]
         region = self.region(total.relu().flatten(1))  # [R, region_width]
-        vectors: Tensor = self.output(region + self.position(position))
+        vectors: Tensor = self.output(self.region_norm(region) + self.position(position))
         return vectors
 
 
