@@ -113,11 +113,7 @@ def train(
         ConfigError: If `keep` needs a validation and there is none, a group fits no parameter, or
             a batch has fewer items than there are processes.
     """
-    if config.keep == "best_validation" and validate is None:
-        raise ConfigError(
-            "train.keep is 'best_validation' but there are no validation images: "
-            "add some, or use 'last'."
-        )
+    _refuse_best_of_none(config, validate)
     torch.manual_seed(_seed_of_process(seed))
     optimizer = build_optimizer(parameters, config)
     if shared is not None:
@@ -264,6 +260,14 @@ def _sum_of(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
     names = sorted(parts[0])
     rows = torch.stack([torch.stack([part[name].float() for name in names]) for part in parts])
     return dict(zip(names, sum_over_processes(rows.double().sum(0)).tolist(), strict=True))
+
+
+def _refuse_best_of_none(config: TrainConfig, validate: Callable[[], float] | None) -> None:
+    if config.keep == "best_validation" and validate is None:
+        raise ConfigError(
+            "train.keep is 'best_validation' but there are no validation images: "
+            "add some, or use 'last'."
+        )
 
 
 def _seed_of_process(seed: int) -> int:
