@@ -229,9 +229,10 @@ class RegionTrainer:
                 self._whole[key] = kept
         rows = [self._whole[key] for key in keys]
         levels = tuple(
-            torch.stack(level).float() for level in zip(*(r.levels for r in rows), strict=True)
+            torch.stack([row.float() for row in level])  # autocast to bfloat16 stacks no float16
+            for level in zip(*(r.levels for r in rows), strict=True)
         )
-        return ImageTokens(torch.stack([row.tokens for row in rows]).float(), levels)
+        return ImageTokens(torch.stack([row.tokens.float() for row in rows]), levels)
 
     def _held_out_samples(self, most: int) -> list[RegionSample]:
         """Cut held-out boxes as they are, spread evenly over the images."""
