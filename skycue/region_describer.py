@@ -108,8 +108,9 @@ class RegionDescriber:
 
     @cached_property
     def model(self) -> str:
-        """The name with the first letters of the weights' hash: another one means other weights."""
+        """The name with letters of a hash: another one means other weights or calibration."""
         digest = hashlib.sha256(self.network.config.model_dump_json().encode())
+        digest.update(self.calibration.model_dump_json().encode())
         for key, tensor in sorted(self.network.state_dict().items()):
             digest.update(key.encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().data)

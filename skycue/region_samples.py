@@ -151,7 +151,9 @@ def turn(image: TrainImage, orientation: int) -> TrainImage:
     """Mirror (from 4 on) and turn an image by quarters, with its objects."""
     if orientation == 0 or image.given is not None:
         return image
-    turned = np.ascontiguousarray(_turn(image.pixels, orientation))
+    turned = _turn(image.pixels, orientation).astype(
+        np.uint8, copy=False
+    )  # a view: only what is cut out of it is copied
     return TrainImage(image.name, turned, turn_outlines(image.outlines, orientation))
 
 
@@ -205,7 +207,7 @@ def draw_sample(
     zooms = config.zoom ** (torch.rand(len(config.scales), generator=generator) * 2 - 1)
     scales = [scale * zoom for scale, zoom in zip(config.scales, zooms.tolist(), strict=True)]
     if not scales:  # the image is recoloured before it is padded: a network may know the padding
-        shown = torch.from_numpy(turned.pixels).permute(2, 0, 1)
+        shown = torch.from_numpy(np.ascontiguousarray(turned.pixels)).permute(2, 0, 1)
         recoloured = _recolour(shown, config.colour, generator).permute(1, 2, 0)
         turned = turned._replace(pixels=np.ascontiguousarray(recoloured.numpy()))
     sample = cut_sample(turned, item, config, class_names, box=box, scales=scales)

@@ -32,6 +32,10 @@ from skycue.regions.reasoner import Read, Reasoner, ReasonerConfig, Written
 from skycue.regions.region_encoder import RegionEncoder, RegionEncoderConfig
 
 
+POSITION_START = 0.2
+"""Deviation of the learned positions of a view's cells at their start, about that of the cells."""
+
+
 class ClvNetConfig(Config):
     """Shape of a CLV-Net, under `model:` in a configuration."""
 
@@ -116,9 +120,11 @@ class ClvNet(nn.Module):
         width, query_width = language.width, self.segmenter.query_width
         levels = [image_width] * len(config.region_layers) or self._view_widths()
         self.region_encoder = RegionEncoder(levels, width, config.region_encoder)
-        self.view_projection = (
-            nn.Linear(self.segmenter.width, image_width) if config.view_grid else None
-        )
+        self.view_projection: nn.Linear | None = None
+        if config.view_grid:
+            self.view_projection = nn.Linear(self.segmenter.width, image_width)
+            cells = config.view_grid**2
+            self.view_positions = nn.Parameter(POSITION_START * torch.randn(cells, image_width))
         self.query_projection = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, query_width)
         )
@@ -210,7 +216,7 @@ class ClvNet(nn.Module):
         tokens = cues.images.tokens
         if self.view_projection is not None:
             grid = F.adaptive_avg_pool2d(cues.views[-1].features.coarse, self.config.view_grid)
-            seen = self.view_projection(grid.flatten(2).transpose(1, 2))
+            seen = self.view_projection(grid.flatten(2).transpose(1, 2)) + self.view_positions
             tokens = torch.cat([tokens, seen], dim=1)
         return self.reasoner.embed_prompts(tokens, regions, cues.position, question)
 

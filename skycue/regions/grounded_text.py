@@ -19,7 +19,7 @@ from skycue.errors import GroundedTextError
 IMAGE, BOX, SEG = "<image>", "<bbox>", "[SEG]"
 PHRASE_START, PHRASE_END = "<p>", "</p>"
 SENTENCE_END = re.compile(r"[.!?](\s|$)")
-SPACE_BEFORE_MARK = re.compile(r"\s+([.,;:!?])")
+SPACE_BEFORE_MARK = re.compile(r"\s+([.,;:!?)])")
 
 Span = tuple[int, int]
 """First character and the one behind the last."""
@@ -195,7 +195,7 @@ def _append(tokenizer: TextCoder, caption: str, run: list[int]) -> str:
         return caption
     text = " ".join(tokenizer.decode(run, skip_special_tokens=True).split())
     text = SPACE_BEFORE_MARK.sub(r"\1", text)
-    joins = not caption or not text or text[0] in ".,;:!?"
+    joins = not caption or not text or text[0] in ".,;:!?)'" or caption[-1] == "("
     return caption + ("" if joins else " ") + text
 
 
