@@ -50,11 +50,18 @@ def test_fake_weights_count_what_they_leave_out() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["smollm_region", "glamm_7b", "geopixeld_7b"])
-def test_recipes_of_pretrained_models_are_tried_without_them(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("smollm_region", torch.float32),
+        ("glamm_7b", torch.bfloat16),
+        ("geopixeld_7b", torch.float32),
+    ],
+)
+def test_recipes_of_pretrained_models_are_tried_without_them(name: str, dtype: torch.dtype) -> None:
     recipe = load_config(RegionTrainingConfig, shipped_configs()[name])
     device = torch.device("cpu")
-    stages = dry_run(recipe, Path("absent"), seed=1, device=device, fake_weights=True)
+    stages = dry_run(recipe, Path("absent"), seed=1, device=device, dtype=dtype, fake_weights=True)
     assert [stage.stage for stage in stages] == [stage.name for stage in recipe.stages]
     last = stages[-1]
     assert all(math.isfinite(term) for term in last.terms.values())

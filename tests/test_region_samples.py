@@ -251,7 +251,8 @@ def test_images_without_objects_are_not_loaded(tmp_path: Path) -> None:
 
 def test_a_padded_image_keeps_the_colour_of_its_padding_when_it_is_recoloured() -> None:
     padded = SAMPLING._replace(scales=(), outside=(124, 116, 104))
-    drawn = draw_sample(IMAGES, Item(0, 0), padded, CLASSES, generator_at(1, "item"))
+    flipped = IMAGES[0]._replace(pixels=IMAGES[0].pixels[::-1].copy()[::-1])  # not contiguous
+    drawn = draw_sample([flipped], Item(0, 0), padded, CLASSES, generator_at(1, "item"))
     plain = cut_sample(turn(IMAGES[0], drawn.orientation), Item(0, 0), padded, CLASSES)
     long, short = max(SIZE), min(SIZE)
     inside = 32 * short // long  # rows or columns of the frame that show the image

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from skycue import region_network
 from skycue.errors import ConfigError
 from skycue.region_losses import counts_of
-from skycue.region_recipe import RegionStageConfig
+from skycue.region_recipe import RegionStageConfig, RegionTrainingConfig
 from skycue.region_samples import WHOLE
 from skycue.region_trainer import RegionTrainer
 from skycue.seeds import generator_at
@@ -37,11 +37,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def build(root: Path, *, seed: int = 1) -> RegionTrainer:
+def build(
+    root: Path,
+    *,
+    seed: int = 1,
+    recipe: RegionTrainingConfig = RECIPE,
+    dtype: torch.dtype = torch.float32,
+) -> RegionTrainer:
     """Build a trainer whose image encoder is the tiny CLIP."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(region_network, "load_clip", lambda name, device: build_tiny_clip())
-        return RegionTrainer(RECIPE, root, seed=seed, device=CPU, beside=root)
+        return RegionTrainer(recipe, root, seed=seed, device=CPU, dtype=dtype, beside=root)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +139,24 @@ def test_batches_of_a_step_add_up(trainer: RegionTrainer, stage: RegionStageConf
     for name, value in wanted.items():
         if name not in ("semantic", "relation"):  # contrasts of fewer phrases
             assert_close(value, found[0][name] + found[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_in_bfloat16_with_activations_computed_again_the_loss_is_nearly_the_same(
+    data: Path, trainer: RegionTrainer
+) -> None:
+    recipe = RECIPE.model_copy(update={"checkpointing": True})
+    halved = build(data, recipe=recipe, dtype=torch.bfloat16)
+    assert halved.network.reasoner.language.model.is_activation_checkpointing
+    assert not trainer.network.reasoner.language.model.is_activation_checkpointing
+    halved.load_state(trainer.state())
+    batch = batch_of(trainer, FULL, [0, 1, 4], step=2)
+    found, wanted = halved.loss(batch, FULL), trainer.loss(batch, FULL)
+    for name, value in wanted.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=0.1, abs=0.01)
+    torch.stack(list(found.values())).sum().backward()  # type: ignore[no-untyped-call]
+    head = halved.network.query_projection[0].weight.grad
+    assert isinstance(head, Tensor)
+    assert head.abs().sum() > 0
 
 
 def test_alignments_begin_at_their_step(trainer: RegionTrainer) -> None:
