@@ -31,7 +31,6 @@ from skycue.regions.mask_decoder import (
 from skycue.regions.reasoner import Read, Reasoner, ReasonerConfig, Written
 from skycue.regions.region_encoder import RegionEncoder, RegionEncoderConfig
 
-
 POSITION_START = 0.2
 """Deviation of the learned positions of a view's cells at their start, about that of the cells."""
 
