@@ -102,7 +102,7 @@ class SamSegmenter(Segmenter):
         self.box_prompt = box_prompt
         self.input_size = int(self.prompt_encoder.input_image_size)
         self.width = int(self.prompt_encoder.hidden_size)
-        self.query_width = self.width
+        self.query_width = self.seen_width = self.width
         self.mean: Tensor
         self.std: Tensor
         for name, colour in (("mean", SAM_MEAN), ("std", SAM_STD)):

@@ -46,12 +46,14 @@ class Segmenter(nn.Module, ABC):
     Attributes:
         width: Channels of `MaskFeatures.coarse`, D.
         query_width: Width of a query.
+        seen_width: Channels of the coarse and the finest map together.
         input_size: Side of the square input in pixels.
         padding: Levels of RGB, 0 to 255, where the input shows nothing of the image.
     """
 
     width: int
     query_width: int
+    seen_width: int
     input_size: int
     padding: tuple[int, int, int] = OUTSIDE
 

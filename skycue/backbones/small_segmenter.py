@@ -61,6 +61,7 @@ class SmallSegmenter(Segmenter):
         super().__init__()
         self.config = config
         self.width = self.query_width = config.width
+        self.seen_width = config.width + config.fine_width
         self.input_size = config.input_size
         self.backbone = EfficientNetLite0()
         del self.backbone.head  # classifies ImageNet; nothing here reads it

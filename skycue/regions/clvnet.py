@@ -121,7 +121,7 @@ class ClvNet(nn.Module):
         self.region_encoder = RegionEncoder(levels, width, config.region_encoder)
         self.view_projection: nn.Linear | None = None
         if config.view_grid:
-            self.view_projection = nn.Linear(self.segmenter.width, image_width)
+            self.view_projection = nn.Linear(self.segmenter.seen_width, image_width)
             cells = config.view_grid**2
             self.view_positions = nn.Parameter(POSITION_START * torch.randn(cells, image_width))
         self.query_projection = nn.Sequential(
@@ -214,8 +214,12 @@ class ClvNet(nn.Module):
         """Return what the language model reads of boxes, [R, P, W]."""
         tokens = cues.images.tokens
         if self.view_projection is not None:
-            grid = F.adaptive_avg_pool2d(cues.views[-1].features.coarse, self.config.view_grid)
-            seen = self.view_projection(grid.flatten(2).transpose(1, 2)) + self.view_positions
+            # The coarse map says what is around, the finest one says it cell by cell.
+            features = cues.views[-1].features
+            maps = (features.coarse, *features.fine[-1:])
+            grid = torch.cat([F.adaptive_avg_pool2d(m, self.config.view_grid) for m in maps], 1)
+            cells = self.view_projection(grid.flatten(2).transpose(1, 2))
+            seen = cells + self.view_positions
             tokens = torch.cat([tokens, seen], dim=1)
         return self.reasoner.embed_prompts(tokens, regions, cues.position, question)
 
