@@ -39,7 +39,9 @@ def assert_same(one: Answer, other: Answer, *, exactly: bool = False) -> None:
     assert (one.prompted, one.flags, one.model) == (other.prompted, other.flags, other.model)
     for phrase, same in zip(one.phrases, other.phrases, strict=True):
         assert (phrase.text, phrase.span) == (same.text, same.span)
-        assert phrase.score == pytest.approx(same.score, rel=0 if exactly else 1e-3)
+        assert phrase.score == pytest.approx(
+            same.score, rel=0 if exactly else 1e-3, abs=0 if exactly else 1e-5
+        )
         assert phrase.mask is not None
         assert same.mask is not None
         assert np.count_nonzero(phrase.mask != same.mask) <= (0 if exactly else 3)
@@ -183,7 +185,7 @@ def test_a_caption_that_the_bound_ended_is_flagged(encoded: EncodedRegions) -> N
 
 
 def test_the_name_of_the_model_changes_with_its_weights() -> None:
-    one, same, other = (build_network(seed=seed) for seed in (6, 6, 7))
+    one, same, other = (build_network(seed=seed) for seed in (7, 7, 8))
     names = [RegionDescriber(network, name="tiny").model for network in (one, same, other)]
     assert names[0] == names[1]
     assert names[0] != names[2]

@@ -213,7 +213,7 @@ DAMAGES: dict[str, tuple[Harm, str]] = {
     ),
     "other widths": (
         edit(lambda c: c["model"].update(view_grid=0)),
-        "has unexpected view_projection",
+        "has unexpected view_positions",
     ),
     "cut weights": (cut_weights, r"model\.safetensors is damaged or no safetensors file"),
     "a weight less": (

@@ -152,7 +152,9 @@ def test_in_bfloat16_with_activations_computed_again_the_loss_is_nearly_the_same
     batch = batch_of(trainer, FULL, [0, 1, 4], step=2)
     found, wanted = halved.loss(batch, FULL), trainer.loss(batch, FULL)
     for name, value in wanted.items():
-        assert found[name].item() == pytest.approx(value.item(), rel=0.1, abs=0.01)
+        # The contrast of a pair or two divides cosines, which bfloat16 rounds, by 0.1.
+        rel = 0.25 if name == "relation" else 0.1
+        assert found[name].item() == pytest.approx(value.item(), rel=rel, abs=0.01)
     torch.stack(list(found.values())).sum().backward()  # type: ignore[no-untyped-call]
     head = halved.network.query_projection[0].weight.grad
     assert isinstance(head, Tensor)
