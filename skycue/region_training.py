@@ -103,7 +103,7 @@ def train_regions(
         if process_index() == 0:
             state_file(output, stage.name).unlink(missing_ok=True)
         trainer.load_state(load_file(finished))
-        if process_index() == 0 and stage.kind == "full" and number < len(config.stages) - 1:
+        if process_index() == 0 and stage.kind != "masks" and number < len(config.stages) - 1:
             # A model folder of its own, for other recipes to start from.
             save_network(trainer.network, finished.parent / stage.name, trained_on=run)
     if process_index() == 0:
