@@ -139,14 +139,13 @@ class RegionTrainer:
 
     def state(self) -> dict[str, Tensor]:
         """Return all weights but the frozen image encoder's."""
-        tensors: dict[str, Tensor] = {}
-        for prefix, module in self.modules.items():
-            for name, tensor in module.state_dict().items():
-                if not name.startswith(
-                    ("clip.", "segmenter." if prefix == "pretrain" else "clip.")
-                ):
-                    tensors[f"{prefix}.{name}"] = tensor.clone()
-        return tensors
+        elsewhere = ("net.clip.", "pretrain.segmenter.")  # the latter is net.segmenter again
+        return {
+            f"{prefix}.{name}": tensor.clone()
+            for prefix, module in self.modules.items()
+            for name, tensor in module.state_dict().items()
+            if not f"{prefix}.{name}".startswith(elsewhere)
+        }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned."""
