@@ -1,7 +1,8 @@
 """Put the tables of finished benchmark runs into `docs/results.md`, below what people wrote.
 
 Run as `python -m docs.results RUNS`, where RUNS holds a folder for each protocol, as
-`docs/results.sh` makes it.
+`docs/results.sh` and `docs/region_results.sh` make them. A protocol that RUNS lacks keeps the
+tables that the page has.
 """
 
 import re
@@ -15,7 +16,10 @@ from skycue.reports import RunCard
 PAGE = Path(__file__).parent / "results.md"
 PICTURES = Path(__file__).parent / "images" / "results"
 MARK = "<!-- Below: python -m docs.results RUNS -->"
-PROTOCOLS = ("base-to-new", "ablation", "cross-dataset", "domain-shift", "few-shot")
+SCENES = ("base-to-new", "ablation", "cross-dataset", "domain-shift", "few-shot")
+REGIONS = "regions"
+HEADINGS = {name: name for name in SCENES} | {REGIONS: "Benchmark of region models"}
+"""Folder of a run, and what its report is headed with; in the order of the page."""
 SHOWN_PICTURES = re.compile(r"accuracy-against-shots_.*\.png")
 
 
@@ -25,7 +29,7 @@ def section(folder: Path) -> str:
     report = report.replace(str(folder.parent), "RUNS")
     report = re.sub(r"^(#+) ", r"#\1 ", report, flags=re.MULTILINE)
     lines = [line for line in report.splitlines() if not line.startswith("![")]
-    for picture in sorted((folder / "pictures").iterdir()):
+    for picture in sorted((folder / "pictures").glob("*")):
         if SHOWN_PICTURES.fullmatch(picture.name):
             PICTURES.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(picture, PICTURES / picture.name)
@@ -41,13 +45,23 @@ def check_one_backbone(folders: list[Path]) -> None:
         raise SystemExit(f"the runs have {len(fingerprints)} different backbones: make them again")
 
 
+def sections_of(page: str) -> dict[str, str]:
+    """Return the sections that a page has, by their headings."""
+    parts = re.split(r"^## (.+)\n", page, flags=re.MULTILINE)[1:]
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return {heading: f"## {heading}\n{text.rstrip()}\n" for heading, text in pairs}
+
+
 def main(arguments: list[str]) -> None:
     """Rewrite the page below its mark."""
     runs = Path(arguments[0])
-    folders = [runs / name for name in PROTOCOLS if (runs / name / "report.md").is_file()]
-    check_one_backbone(folders)
-    written = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
-    write_atomically(PAGE, "\n".join([written + MARK, "", *map(section, folders)]))
+    made = {name: runs / name for name in HEADINGS if (runs / name / "report.md").is_file()}
+    check_one_backbone([folder for name, folder in made.items() if name != REGIONS])
+    written, _, below = PAGE.read_text(encoding="utf-8").partition(MARK)
+    sections = sections_of(below)
+    sections |= {HEADINGS[name]: section(folder) for name, folder in made.items()}
+    shown = [sections[heading] for heading in HEADINGS.values() if heading in sections]
+    write_atomically(PAGE, "\n".join([written + MARK, "", *shown]))
 
 
 if __name__ == "__main__":

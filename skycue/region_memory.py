@@ -117,6 +117,6 @@ def _prompt_length(network: ClvNet) -> int:
     """Return the tokens of a prompt: of the image, of the widest window, and words."""
     config = network.config
     grid = network.clip.config.image.grid
-    shown = min(config.image_grid or grid, grid) ** 2 + config.view_grid**2
+    shown = min(config.image_grid or grid, grid) ** 2 + config.view_grid**2 + config.objects
     words = config.reasoner.prompt.replace("{question}", config.reasoner.question)
     return shown + len(network.reasoner.language.tokenizer.encode(words))

@@ -21,6 +21,7 @@ DICE_WEIGHT = 0.5
 CELL_WEIGHT = 0.5
 CLASS_WEIGHT = 0.2
 IOU_WEIGHT = 0.5
+CENTRE_WEIGHT = 0.2
 FULL = 255.0
 """Level of a cell that an object covers wholly."""
 
@@ -58,13 +59,17 @@ class MaskPretraining(nn.Module):
         cells = self.name_cells(features.fine[-1])
         small = F.interpolate(classes[:, None].float(), size=cells.shape[-2:], mode="nearest")
         named = self.name_box(_inside(features, boxes))
-        return {
+        terms = {
             "bce": BCE_WEIGHT * bce,
             "dice": DICE_WEIGHT * dice.mean(),
             "iou": IOU_WEIGHT * F.mse_loss(out.iou[:, 0], overlap),
             "cells": CELL_WEIGHT * F.cross_entropy(cells, small[:, 0].long()),
             "class": CLASS_WEIGHT * F.cross_entropy(named, target),
         }
+        if self.segmenter.finder is not None:
+            objects = [window for sample in samples for window in sample.objects]
+            terms["centres"] = CENTRE_WEIGHT * self.segmenter.finder.loss(features, objects)
+        return terms
 
     def masks(self, samples: Sequence[RegionSample]) -> list[MaskOutput]:
         """Return the masks of the boxed objects on each view, K = 1."""

@@ -100,6 +100,7 @@ class RegionSample(NamedTuple):
         masks: How much of each cell each phrase's objects cover, [K, V, T, T] uint8; phrase by
             phrase, in the order of the caption.
         classes: Class of each cell, counted from 1, 0 for none, [V, T, T] uint8.
+        objects: Boxes of all objects of the image as shares of each window, [V, N, 4].
         target: Class of the prompted object, counted from 1; 0 for one that is not known.
         caption: What is said.
         image: Number of the image.
@@ -111,6 +112,7 @@ class RegionSample(NamedTuple):
     position: Tensor
     masks: Tensor
     classes: Tensor
+    objects: Tensor
     target: int
     caption: GroundedCaption
     image: int
@@ -270,6 +272,8 @@ def cut_sample(
     prompted = "" if caption.prompted is None else outlines.instances[item.instance].class_name
     masks, classes = _outline(outlines, caption, frames, config, class_names)
     corners = torch.tensor([box])
+    known = outlines.instances if config.outlines else ()
+    objects = torch.tensor([instance.box for instance in known]).view(-1, 4)
     position = Frame.squashed(outlines.size, config.size).to_unit(corners)[0]
     return RegionSample(
         pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),  # [V, 3, S, S]
@@ -277,6 +281,7 @@ def cut_sample(
         position=position,
         masks=torch.from_numpy(masks),
         classes=torch.from_numpy(classes),
+        objects=torch.stack([frame.to_unit(objects) for frame in frames]),
         target=_number_of(prompted, class_names),
         caption=caption,
         image=item.image,

@@ -110,3 +110,20 @@ def test_the_query_and_both_layers_learn() -> None:
     ):
         assert parameter.grad is not None
         assert parameter.grad.any()
+
+
+def test_a_segmenter_that_finds_objects_learns_their_centres_on_every_window() -> None:
+    torch.manual_seed(3)
+    config = SEGMENTER.model_copy(update={"finds_objects": True})
+    pretraining = MaskPretraining(SmallSegmenter(config), len(CLASSES))
+    finder, samples = pretraining.segmenter.finder, samples_of(*ITEMS)
+    assert finder is not None
+    with torch.no_grad():
+        terms = pretraining(samples)
+        features = pretraining.segmenter.encode(
+            torch.cat([s.pixels for s in samples]).float() / 255
+        )
+        windows = [sample.objects[view] for sample in samples for view in range(2)]
+        wanted = 0.2 * finder.loss(features, windows).item()
+    assert set(terms) == {*terms_of(ITEMS), "centres"}
+    assert terms["centres"].item() == pytest.approx(wanted, rel=1e-4)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.testing import assert_close
 
 from skycue.boxes import Frame, box_iou
 from skycue.data.caption_grammar import is_true, parse_caption
@@ -74,7 +75,7 @@ def draw(item: Item, seed: int, images: list[TrainImage] = IMAGES) -> RegionSamp
 
 
 def same(one: RegionSample, other: RegionSample) -> bool:
-    tensors = ("pixels", "boxes", "position", "masks", "classes")
+    tensors = ("pixels", "boxes", "position", "masks", "classes", "objects")
     alike = all(torch.equal(getattr(one, name), getattr(other, name)) for name in tensors)
     return alike and one[len(tensors) :] == other[len(tensors) :]
 
@@ -97,6 +98,22 @@ def test_the_eight_orientations_all_differ() -> None:
     turned = [turn_outlines(PORT, orientation) for orientation in range(N_ORIENTATIONS)]
     seen = {(image.size, image.instances[0].mask(image.size).tobytes()) for image in turned}
     assert len(seen) == N_ORIENTATIONS
+
+
+def test_all_objects_of_the_image_are_placed_on_every_window() -> None:
+    sample = draw(Item(0, 2), seed=4)
+    turned = turn(IMAGES[0], sample.orientation)
+    assert sample.objects.shape == (2, len(PORT.instances), 4)
+    boxes = torch.tensor([instance.box for instance in turned.outlines.instances])
+    for view, objects in enumerate(sample.objects):
+        # The window maps pixels to shares by one scale and one shift, alike for the prompt box.
+        scale = (objects[0, 2] - objects[0, 0]) / (boxes[0, 2] - boxes[0, 0])
+        shift = objects[0, :2] - boxes[0, :2] * scale
+        assert_close(objects, boxes * scale + shift.repeat(2))
+        prompt = sample.position * torch.tensor([*turned.outlines.size[::-1]] * 2)
+        assert_close(sample.boxes[view], prompt * scale + shift.repeat(2), atol=1e-4, rtol=1e-4)
+    empty = cut_sample(IMAGES[0], Item(0, 2), SAMPLING._replace(outlines=False), CLASSES)
+    assert empty.objects.shape == (2, 0, 4)
 
 
 @pytest.mark.parametrize("orientation", range(N_ORIENTATIONS))

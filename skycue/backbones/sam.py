@@ -29,6 +29,8 @@ SAM_STD = (0.229, 0.224, 0.225)
 """Standard deviation of the RGB channels."""
 SAM_PADDING = (round(255 * SAM_MEAN[0]), round(255 * SAM_MEAN[1]), round(255 * SAM_MEAN[2]))
 """The same in levels of 0 to 255: the colour that normalisation makes zero."""
+CPU_QUERIES = 1
+"""Queries that a CPU decodes at once: the maps of more do not fit its caches."""
 _MASK_SCALE = 4  # the decoder's masks are four times as fine as its map
 _WHAT = "SAM"
 _DECODER_EPSILON = 1e-5  # segment-anything's; the default of `SamMaskDecoderConfig` is 1e-6
@@ -123,7 +125,7 @@ class SamSegmenter(Segmenter):
         """
         maps = features.coarse
         n_images, n_queries = queries.shape[:2]
-        if n_queries == 0:
+        if n_images == 0 or n_queries == 0:
             height, width = (_MASK_SCALE * side for side in maps.shape[-2:])
             empty = maps.new_zeros(n_images, 0, height, width)
             return MaskOutput(empty, maps.new_zeros(n_images, 0))
@@ -131,6 +133,21 @@ class SamSegmenter(Segmenter):
         if self.box_prompt and boxes is not None:
             corners = self._corners(boxes).expand(-1, n_queries, -1, -1)  # [B, K, 2, D]
             prompts = torch.cat([corners.to(prompts.dtype), prompts], dim=2)  # [B, K, 3, D]
+        if maps.device.type != "cpu":
+            return self._decode(maps, prompts)
+        outputs = [
+            self._decode(image[None], part[None])
+            for image, asked in zip(maps, prompts, strict=True)
+            for part in asked.split(CPU_QUERIES)
+        ]
+        logits = torch.cat([output.logits[0] for output in outputs])  # [B K, h', w']
+        iou = torch.cat([output.iou[0] for output in outputs])
+        return MaskOutput(
+            logits.view(n_images, n_queries, *logits.shape[1:]), iou.view(n_images, n_queries)
+        )
+
+    def _decode(self, maps: Tensor, prompts: Tensor) -> MaskOutput:
+        """Decode prompts [B, K, P, D] on maps [B, D, h, w] in one pass."""
         no_mask = self.prompt_encoder.no_mask_embed.weight[0, :, None, None]  # [D, 1, 1]
         masks, iou = self.mask_decoder(
             image_embeddings=maps,

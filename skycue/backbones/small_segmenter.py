@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from skycue.backbones.object_finder import ObjectFinder
 from skycue.backbones.segmenter import MaskFeatures, MaskOutput, Segmenter
 from skycue.backbones.stem import IMAGENET_MEAN, IMAGENET_STD, EfficientNetLite0
 from skycue.config import Config
@@ -46,6 +47,8 @@ class SmallSegmenterConfig(Config):
     """Attention heads; divides `width`."""
     box_prompt: bool = True
     """Let the maps know where the prompt box lies."""
+    finds_objects: bool = False
+    """Learn where the centres of objects are, for `model.objects`."""
 
     @model_validator(mode="after")
     def _check_heads(self) -> "SmallSegmenterConfig":
@@ -82,6 +85,7 @@ class SmallSegmenter(Segmenter):
         self.rounds = nn.ModuleList(_QueryRound(width, config.heads) for _ in range(config.layers))
         self.mask_vector = _mlp(width, fine + 1)
         self.iou_head = _mlp(width, 1)
+        self.finder = ObjectFinder(fine, GROUPS) if config.finds_objects else None
 
     def encode(self, pixels: Tensor) -> MaskFeatures:
         """Encode RGB in [0, 1], [B, 3, S, S].

@@ -28,6 +28,7 @@ from skycue.regions.mask_decoder import (
     MaskDecoderConfig,
     View,
 )
+from skycue.regions.object_tokens import ObjectTokens
 from skycue.regions.reasoner import Read, Reasoner, ReasonerConfig, Written
 from skycue.regions.region_encoder import RegionEncoder, RegionEncoderConfig
 
@@ -56,6 +57,9 @@ class ClvNetConfig(Config):
     """Side of that window over the longer side of the box."""
     view_grid: int = Field(default=6, ge=0)
     """Let the language model see the widest window as a grid of tokens of this side; 0 does not."""
+    objects: int = Field(default=0, ge=0)
+    """Let the language model see up to so many objects of the widest window, one token each, as the
+    segmenter finds them (`model.segmenter.finds_objects`); 0 does not."""
     region_layers: tuple[int, ...] = ()
     """Blocks of the image tower that the region encoder reads; none: it reads the first window."""
     region_encoder: RegionEncoderConfig = RegionEncoderConfig()
@@ -124,6 +128,14 @@ class ClvNet(nn.Module):
             self.view_projection = nn.Linear(self.segmenter.seen_width, image_width)
             cells = config.view_grid**2
             self.view_positions = nn.Parameter(POSITION_START * torch.randn(cells, image_width))
+        self.object_tokens: ObjectTokens | None = None
+        if config.objects:
+            if not isinstance(self.segmenter, SmallSegmenter) or self.segmenter.finder is None:
+                raise ConfigError(
+                    f"model.objects is {config.objects}, but the segmenter finds none: set "
+                    "model.segmenter.finds_objects, or model.objects to 0."
+                )
+            self.object_tokens = ObjectTokens(self.segmenter.seen_width, image_width)
         self.query_projection = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, query_width)
         )
@@ -221,7 +233,22 @@ class ClvNet(nn.Module):
             cells = self.view_projection(grid.flatten(2).transpose(1, 2))
             seen = cells + self.view_positions
             tokens = torch.cat([tokens, seen], dim=1)
+        if self.object_tokens is not None:
+            tokens = torch.cat([tokens, self._objects(cues.views[-1])], dim=1)
         return self.reasoner.embed_prompts(tokens, regions, cues.position, question)
+
+    def _objects(self, view: View) -> Tensor:
+        """Return tokens of the objects around the prompt box, or around the view's middle."""
+        assert isinstance(self.segmenter, SmallSegmenter)
+        assert self.segmenter.finder is not None
+        assert self.object_tokens is not None
+        boxes = view.boxes
+        if boxes is None:
+            boxes = view.features.coarse.new_tensor([[0.0, 0.0, 1.0, 1.0]])
+        near = ((boxes[:, :2] + boxes[:, 2:]) / 2).expand(len(view.features.coarse), 2)
+        found = self.segmenter.finder.find(view.features, self.config.objects, near)
+        tokens: Tensor = self.object_tokens(found, near)
+        return tokens
 
     def write(
         self, prompts: Tensor, *, temperature: float = 0.0, generator: torch.Generator | None = None

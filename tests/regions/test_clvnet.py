@@ -208,6 +208,33 @@ def test_the_language_model_sees_the_widest_window_as_tokens_or_not() -> None:
     assert not torch.equal(network.prompts(cues, regions), network.prompts(narrow, regions))
 
 
+def test_a_network_reads_the_objects_of_its_widest_window() -> None:
+    network = build_network(
+        changed(TINY, "segmenter", finds_objects=True).model_copy(update={"objects": 3})
+    )
+    segmenter = network.segmenter
+    assert isinstance(segmenter, SmallSegmenter)
+    assert segmenter.finder is not None
+    cues = look(network)
+    regions = network.region_tokens(cues)
+    without = network.prompts(cues, regions)
+    with torch.no_grad():
+        segmenter.finder.read[-1].bias[0] = 3.0  # type: ignore[operator]
+    read = network.prompts(cues, regions)
+    assert read.shape == without.shape
+    plain = build_network(TINY)
+    shorter = plain.prompts(look(plain), plain.region_tokens(look(plain)))
+    assert read.shape[1] == shorter.shape[1] + 3
+    assert not torch.equal(read, without)
+    narrow = cues._replace(views=(cues.views[0], cues.views[0]))
+    assert not torch.equal(network.prompts(narrow, regions), read)
+
+
+def test_objects_need_a_segmenter_that_finds_them() -> None:
+    with pytest.raises(ConfigError, match=r"model\.objects is 3, but the segmenter finds none"):
+        build_network(TINY.model_copy(update={"objects": 3}))
+
+
 def test_image_tokens_are_patches_of_the_chosen_layer_or_their_means() -> None:
     network = shared_network()
     seen = network.clip.encode_image_tokens(WHOLES, layers=(0,))
