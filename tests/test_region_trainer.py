@@ -217,31 +217,18 @@ def test_what_is_learned_by_heart_costs_less_and_the_frozen_stays(
 
 
 KILLED = """
-import os, signal, sys
+import sys
 from pathlib import Path
 import torch
 from skycue import region_network
 from skycue.region_trainer import RegionTrainer
 from skycue.region_training import Watch, train_regions
 from tests.conftest import build_tiny_clip
+from tests.killing import kill_at
 from tests.tiny_regions import RECIPE
 
 output, moment, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-calls = 0
-
-def killing(function):
-    def wrapped(*arguments, **options):
-        global calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-    return wrapped
-
-if moment == "step":
-    RegionTrainer.loss = killing(RegionTrainer.loss)
-elif moment == "sync":
-    os.fsync = killing(os.fsync)
+kill_at(moment, count, (RegionTrainer, "loss"))
 region_network.load_clip = lambda name, device: build_tiny_clip()
 train_regions(
     RECIPE, Path.cwd(), output, seed=1, device=torch.device("cpu"), beside=Path.cwd(),

@@ -90,10 +90,11 @@ def run_alone(*, skips_masks: bool) -> tuple[Phrases, list[float], list[StepReco
 
 
 SHARED_RUN = """
-import os, signal, sys
+import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import torch
+from killing import kill_at
 from safetensors.torch import save_file
 from accelerate import Accelerator, PartialState, FullyShardedDataParallelPlugin
 from accelerate.utils import DistributedType
@@ -104,17 +105,6 @@ from torch.distributed.tensor import DTensor
 from skycue.training import train
 
 kind, moment, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-calls = 0
-
-def killing(function):
-    def wrapped(*arguments, **options):
-        global calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-    return wrapped
-
 if kind == "fsdp":
     plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2, auto_wrap_policy="size_based_wrap", min_num_params=20
@@ -128,17 +118,11 @@ else:
     accelerator = start_accelerator(cpu=True)
 network = Phrases()
 network.skips_masks = kind == "ddp"  # shards are gathered by all at once
-loss = network.loss
-if moment == "step":
-    loss = killing(loss)
-elif moment == "sync":
-    os.fsync = killing(os.fsync)
-elif moment == "rename":
-    Path.replace = killing(Path.replace)
+kill_at(moment, count, (network, "loss"))
 steps = []
 shared = SharedNetwork(network, accelerator)
 records = train(
-    network.learned, loss, N_ITEMS, CONFIG, seed=3, counts_of=network.counts,
+    network.learned, network.loss, N_ITEMS, CONFIG, seed=3, counts_of=network.counts,
     validate=network.validate, after_step=steps.append, shared=shared,
     state=Path("run/state.safetensors"),
 )

@@ -194,34 +194,19 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
 
 
 KILLED_RUN = """
-import os, signal, sys
+import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import torch
+from killing import kill_at
 from test_training import RESUMABLE, Line, INPUTS
 from skycue.training import train
 from safetensors.torch import save_file
 
 moment, count = sys.argv[1], int(sys.argv[2])
 STATE = Path("run/state.safetensors")
-calls = 0
-
-def killing(function):
-    def wrapped(*arguments, **options):
-        global calls
-        calls += 1
-        if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-    return wrapped
-
 line = Line()
-if moment == "step":
-    line.loss = killing(line.loss)
-elif moment == "sync":
-    os.fsync = killing(os.fsync)
-elif moment == "rename":
-    Path.replace = killing(Path.replace)
+kill_at(moment, count, (line, "loss"))
 train(line.parameters, line.loss, len(INPUTS), RESUMABLE, seed=3, state=STATE)
 save_file({{k: v.detach() for k, v in line.parameters.items()}}, "result.safetensors")
 """
