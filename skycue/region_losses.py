@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skycue.backbones.segmenter import MaskOutput
+from skycue.data.region_captions import GroundedCaption
 from skycue.region_recipe import LossWeights
 from skycue.region_samples import RegionSample
 from skycue.regions.alignment import RelationAlignment, RelationPairs, SemanticAlignment
 from skycue.regions.clvnet import ClvNet, Cues, ImageTokens
-from skycue.regions.grounded_text import TextTargets, encode_caption
+from skycue.regions.grounded_text import BOX, TextTargets, encode_caption
 from skycue.regions.mask_decoder import DecodedMasks
 from skycue.regions.mask_losses import mask_bce_loss, mask_dice_loss
 from skycue.regions.mask_pooling import pool_under_masks, shrink_masks
@@ -70,15 +71,15 @@ def targets_of(network: ClvNet, samples: Sequence[RegionSample]) -> Targets:
 
 def texts_of(network: ClvNet, samples: Sequence[RegionSample]) -> list[TextTargets]:
     """Turn the captions of samples into tokens."""
-    tokenizer = network.reasoner.language.tokenizer
-    return [
-        encode_caption(
-            tokenizer,  # type: ignore[arg-type]
-            sample.caption.text,
-            [(phrase.start, phrase.end) for phrase in sample.caption.phrases],
-        )
-        for sample in samples
-    ]
+    return [_tokens(network, sample.caption) for sample in samples]
+
+
+def _tokens(network: ClvNet, caption: GroundedCaption) -> TextTargets:
+    return encode_caption(
+        network.reasoner.language.tokenizer,  # type: ignore[arg-type]
+        caption.text,
+        [(phrase.start, phrase.end) for phrase in caption.phrases],
+    )
 
 
 def count_tokens(network: ClvNet, samples: Sequence[RegionSample]) -> dict[str, float]:
@@ -109,13 +110,32 @@ def cues_of(network: ClvNet, images: ImageTokens, samples: Sequence[RegionSample
 
 
 def text_loss(
-    network: ClvNet, images: ImageTokens, samples: Sequence[RegionSample], tokens: float
-) -> Tensor:
-    """Return the cross-entropy of captions, their sum over `tokens`; no mask is decoded."""
+    network: ClvNet,
+    images: ImageTokens,
+    samples: Sequence[RegionSample],
+    tokens: float,
+    neighbours: float = 0.0,
+) -> dict[str, Tensor]:
+    """Return the cross-entropy of captions, their sum over `tokens`; no mask is decoded.
+
+    Args:
+        network: What learns.
+        images: Whole images of the samples, a row each.
+        samples: What is seen and said.
+        tokens: `count_tokens` of the global batch.
+        neighbours: Factor of the term that learns the side of each neighbour; 0 leaves it out.
+    """
     cues = cues_of(network, images, samples)
     prompts = network.prompts(cues, network.region_tokens(cues))
     answers = [text.ids for text in texts_of(network, samples)]
-    return network.reasoner.read(prompts, answers).loss_sum / tokens
+    terms = {"text": network.reasoner.read(prompts, answers).loss_sum / tokens}
+    if neighbours:
+        language = network.reasoner.language
+        mark = torch.tensor([language.id_of(BOX)], device=prompts.device)  # tells it from a caption
+        marked = torch.cat([prompts, language.embed(mark).expand(len(prompts), 1, -1)], dim=1)
+        told = [_tokens(network, sample.neighbours).ids for sample in samples]
+        terms["neighbours"] = neighbours * network.reasoner.read(marked, told).loss_sum / tokens
+    return terms
 
 
 def region_loss(

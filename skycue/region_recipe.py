@@ -97,6 +97,9 @@ class RegionStageConfig(Config):
     """In place of the data's; counts of neighbours tell of the true window."""
     trains: tuple[str, ...] = ("*",)
     """Shell-style patterns of the parameters that learn."""
+    neighbours: float = Field(default=0.0, ge=0)
+    """In a `words` stage: factor of a text that tells the side of each neighbour, from which a
+    small model learns sides; it is never asked for afterwards."""
     weights: LossWeights | None = None
     """Of the loss terms of a `full` stage; none: those of the recipe."""
     align_after: int = Field(default=500, ge=0)

@@ -16,7 +16,12 @@ from torch import Tensor
 from skycue.boxes import Box, Frame, jitter_box
 from skycue.data.images import read_pixels
 from skycue.data.instances import Instance, InstanceImage
-from skycue.data.region_captions import GroundedCaption, caption_image, caption_region
+from skycue.data.region_captions import (
+    GroundedCaption,
+    caption_image,
+    caption_region,
+    tell_neighbours,
+)
 from skycue.errors import DatasetError
 from skycue.windows import OUTSIDE, cut_window, mask_on
 
@@ -103,6 +108,7 @@ class RegionSample(NamedTuple):
         objects: Boxes of all objects of the image as shares of each window, [V, N, 4].
         target: Class of the prompted object, counted from 1; 0 for one that is not known.
         caption: What is said.
+        neighbours: The side of each neighbour, to learn from; no text where rules know none.
         image: Number of the image.
         orientation: How it was turned, 0 to 7.
     """
@@ -115,6 +121,7 @@ class RegionSample(NamedTuple):
     objects: Tensor
     target: int
     caption: GroundedCaption
+    neighbours: GroundedCaption
     image: int
     orientation: int
 
@@ -236,6 +243,13 @@ def caption_of(image: TrainImage, item: Item) -> GroundedCaption:
     return caption_region(image.outlines, item.instance)
 
 
+def neighbours_told(image: TrainImage, item: Item) -> GroundedCaption:
+    """Return the sides of an object's neighbours; an empty text for records and whole images."""
+    if image.given is not None or item.instance == WHOLE:
+        return GroundedCaption("", (), None)
+    return tell_neighbours(image.outlines, item.instance)
+
+
 def frames_around(
     box: Box, image_size: tuple[int, int], scales: Sequence[float], size: int
 ) -> list[Frame]:
@@ -284,6 +298,7 @@ def cut_sample(
         objects=torch.stack([frame.to_unit(objects) for frame in frames]),
         target=_number_of(prompted, class_names),
         caption=caption,
+        neighbours=neighbours_told(image, item),
         image=item.image,
         orientation=0,
     )

@@ -178,7 +178,7 @@ class RegionTrainer:
             images = self._whole_images(self.train, samples)
             if stage.kind == "words":
                 tokens = batch.totals["tokens"]
-                return {"text": text_loss(self.network, images, samples, tokens)}
+                return text_loss(self.network, images, samples, tokens, stage.neighbours)
             return region_loss(
                 self.network,
                 self.alignments,
@@ -289,7 +289,7 @@ class RegionTrainer:
                 for start in range(0, len(samples), IMAGES_AT_ONCE)
             ]
             losses = [
-                text_loss(self.network, self._whole_images(self.held_out, c), c, tokens)
+                text_loss(self.network, self._whole_images(self.held_out, c), c, tokens)["text"]
                 for c in chunks
             ]
             return math.exp(-float(torch.stack(losses).sum()))

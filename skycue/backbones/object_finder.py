@@ -89,7 +89,7 @@ class ObjectFinder(nn.Module):
         best = best.gather(1, order)
         grid = boxes[:, None, :, :2] * 2 - 1  # [B, 1, M, 2]
         states = [
-            F.grid_sample(level, grid.to(level.dtype), align_corners=False)[:, :, 0].transpose(1, 2)
+            F.grid_sample(level.float(), grid, align_corners=False)[:, :, 0].transpose(1, 2)
             for level in (features.coarse, features.fine[-1])
         ]
         return FoundObjects(boxes, best, torch.cat(states, dim=-1))

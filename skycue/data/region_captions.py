@@ -21,6 +21,7 @@ from skycue.data.caption_templates import (
 )
 from skycue.data.instances import InstanceImage
 from skycue.data.region_geometry import (
+    JUDGED,
     SAID,
     Layout,
     Side,
@@ -41,6 +42,8 @@ from skycue.errors import CaptionError
 
 MAX_KINDS = 2
 """Kinds of neighbours that a caption tells of, the nearest ones."""
+MAX_TOLD = 5
+"""Neighbours whose sides are told in a text to learn from, the nearest ones."""
 MAX_LISTED = 4
 """Kinds that the caption of a whole image lists, the most numerous ones."""
 NEAREST_LEAD = 1.25
@@ -105,6 +108,23 @@ def caption_region(image: InstanceImage, index: int) -> GroundedCaption:
     return GroundedCaption(writer.text, tuple(writer.phrases), 0)
 
 
+def tell_neighbours(image: InstanceImage, index: int) -> GroundedCaption:
+    """Tell the side of each neighbour of an object, the nearest first: a text to learn from.
+
+    A caption names one side at most; a small model that reads many of these learns sides sooner.
+    """
+    layout = layout_of(image)
+    subject, class_name = layout.boxes[index], layout.class_names[index]
+    writer = _Writer()
+    for other in neighbours_of(layout.boxes, index)[:MAX_TOLD]:
+        name = layout.class_names[other]
+        side = side_of(subject, layout.boxes[other], JUDGED)
+        template = RELATION_TEMPLATES[(side or "near",)][0].replace("{are}", "is")
+        writer.text += " " if writer.text else ""
+        writer.fill(template, object_words(name, 1, other=name == class_name), (other,), name)
+    return GroundedCaption(writer.text, tuple(writer.phrases), None)
+
+
 def class_and_box_caption(class_name: str, box: Box, size: tuple[int, int]) -> str:
     """Say what the rules can say of an object whose class and box are all that is known."""
     writer = _Writer()
@@ -160,7 +180,7 @@ class _Writer:
         place = place_of(box, image_size)
         template = _choose(FIRST_TEMPLATES, class_name, cell_of(box, image_size))
         template = template.replace("{place}", place).replace("{Place}", _capitalised(place))
-        self._fill(template, words, (index,), class_name)
+        self.fill(template, words, (index,), class_name)
 
     def write_clause(self, clause: _Clause, layout: Layout, index: int) -> None:
         """Say what is around the boxed object."""
@@ -172,7 +192,7 @@ class _Writer:
         template = _choose(RELATION_TEMPLATES[clause.relations], class_name, cell)
         template = template.replace("{are}", "are" if several else "is")
         self.text += " "
-        self._fill(template, words, clause.members, class_name)
+        self.fill(template, words, clause.members, class_name)
         if clause.nearest is not None:
             side, member = clause.nearest
             self.text = self.text.removesuffix(".") + ", "
@@ -186,7 +206,7 @@ class _Writer:
         owned = tuple(sorted(instances))
         self.phrases.append(GroundedPhrase(start, len(self.text), owned, class_name))
 
-    def _fill(self, template: str, words: str, members: tuple[int, ...], class_name: str) -> None:
+    def fill(self, template: str, words: str, members: tuple[int, ...], class_name: str) -> None:
         """Add a sentence, its object being the words."""
         if template.startswith("{Object}"):
             words, template = _capitalised(words), template.replace("{Object}", "{object}")

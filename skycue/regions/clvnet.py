@@ -135,7 +135,9 @@ class ClvNet(nn.Module):
                     f"model.objects is {config.objects}, but the segmenter finds none: set "
                     "model.segmenter.finds_objects, or model.objects to 0."
                 )
-            self.object_tokens = ObjectTokens(self.segmenter.seen_width, image_width)
+            self.object_tokens = ObjectTokens(
+                self.segmenter.seen_width, image_width, config.objects
+            )
         self.query_projection = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, query_width)
         )

@@ -1,8 +1,8 @@
 """The objects that a segmenter found around a box, as tokens that a language model reads.
 
-Each token holds what the maps show at the object's centre, and where it lies and how large it is,
-as sines and cosines. Tokens stand in the order of their distance from the box, so that a small
-model can count them and tell their sides; GLaMM and CLV-Net, with 7 billion parameters, have none.
+Each token holds what the maps show at the object's centre, where the object lies as seen from the
+box, how large it is, and which in the order of distance it is. So a model of a few million
+parameters can count them and tell their sides; GLaMM and CLV-Net, with 7 billion, have none.
 """
 
 import math
@@ -12,33 +12,46 @@ from torch import Tensor, nn
 
 from skycue.backbones.object_finder import FoundObjects
 
-N_WAVES = 6
+N_WAVES = 5
 """Waves of the code of a coordinate; each is half as long as the one before, from 2 windows on."""
+N_FEATURES = 4 * N_WAVES + 8
+"""Waves of x and y; direction, twice the angle, distance, width, height, chance."""
+NEAREST = 1e-3
+"""Distance in windows below which a direction fades to none."""
 
 
 class ObjectTokens(nn.Module):
     """Found objects to tokens of a given width."""
 
-    def __init__(self, state_width: int, width: int) -> None:
+    def __init__(self, state_width: int, width: int, most: int) -> None:
         super().__init__()
-        self.state = nn.Linear(state_width, width)
+        self.state = nn.Sequential(nn.LayerNorm(state_width), nn.Linear(state_width, width))
         self.place = nn.Sequential(
-            nn.Linear(4 * N_WAVES + 3, width), nn.GELU(), nn.Linear(width, width)
+            nn.Linear(N_FEATURES, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width)
         )
-        self.nothing = nn.Parameter(0.2 * torch.randn(width))
+        self.order = nn.Parameter(torch.randn(most, width))
+        self.nothing = nn.Parameter(torch.randn(width))
 
     def forward(self, found: FoundObjects, near: Tensor) -> Tensor:
-        """Return one token an object, [B, M, width], those of padded rows all alike.
+        """Return one token an object, [B, M, width]; all that a padded row says is its number.
 
         Args:
             found: M objects of each window.
-            near: The middle of the prompt box, (x, y) as shares of the window, [B, 2]; places are
-                told as seen from there.
+            near: The middle of the prompt box, (x, y) as shares of the window, [B, 2].
         """
-        away = found.boxes[..., :2] - near[:, None]  # [B, M, 2]
-        waves = math.pi * 2.0 ** torch.arange(N_WAVES, device=away.device)
-        phases = (away[..., None] * waves).flatten(-2)  # [B, M, 2 N_WAVES]
-        sides = found.boxes[..., 2:].clamp(min=1e-4).log()
-        code = torch.cat([phases.sin(), phases.cos(), sides, found.chances[..., None]], dim=-1)
-        tokens = self.state(found.states) + self.place(code.to(found.states.dtype))
-        return torch.where(found.chances[..., None] > 0, tokens, self.nothing)
+        tokens = self.state(found.states) + self.place(_geometry(found, near))
+        tokens = torch.where(found.chances[..., None] > 0, tokens, self.nothing)
+        return tokens + self.order[: tokens.shape[1]]
+
+
+def _geometry(found: FoundObjects, near: Tensor) -> Tensor:
+    """Return where objects lie as seen from a point, and how large they are, [B, M, N_FEATURES]."""
+    away = found.boxes[..., :2] - near[:, None]  # [B, M, 2]
+    waves = math.pi * 2.0 ** torch.arange(N_WAVES, device=away.device)
+    phases = (away[..., None] * waves).flatten(-2)  # [B, M, 2 N_WAVES]
+    distance = away.norm(dim=-1, keepdim=True)
+    x, y = (away / (distance + NEAREST)).split(1, dim=-1)
+    angles = torch.cat([x, y, x * x - y * y, 2 * x * y], dim=-1)
+    sides = found.boxes[..., 2:].clamp(min=1e-4).log()
+    scalars = torch.cat([distance, sides, found.chances[..., None]], dim=-1)
+    return torch.cat([phases.sin(), phases.cos(), angles, scalars], dim=-1)

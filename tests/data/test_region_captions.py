@@ -24,7 +24,9 @@ from skycue.data.region_captions import (
     caption_image,
     caption_region,
     class_and_box_caption,
+    tell_neighbours,
 )
+from skycue.data.region_geometry import JUDGED, layout_of, neighbours_of, side_of
 from skycue.errors import CaptionError
 
 SIZE = (300, 300)
@@ -215,3 +217,20 @@ def test_left_and_right_are_false_in_the_mirror_and_the_rest_stays_true() -> Non
                     case _:
                         assert is_true(statement, other, index), statement
     assert turned > 300
+
+
+@pytest.mark.parametrize("seed", range(0, SCENES, 5))
+def test_the_text_of_neighbours_tells_the_side_of_each_nearest_first(seed: int) -> None:
+    image = random_scene(seed)
+    layout = layout_of(image)
+    for index in range(len(image.instances)):
+        told = tell_neighbours(image, index)
+        nearest = neighbours_of(layout.boxes, index)[:5]
+        assert [phrase.instances for phrase in told.phrases] == [(other,) for other in nearest]
+        statements = parse_caption(told.text)
+        assert len(statements) == len(nearest)
+        for statement, other in zip(statements, nearest, strict=True):
+            side = side_of(layout.boxes[index], layout.boxes[other], JUDGED) or "near"
+            noun = plural(layout.class_names[other])
+            assert statement == RelationStatement(side, noun, "some")
+            assert is_true(statement, image, index)

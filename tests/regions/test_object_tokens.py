@@ -16,20 +16,21 @@ def found_objects() -> FoundObjects:
     return FoundObjects(boxes, chances, torch.randn(2, 3, 5, generator=generator))
 
 
-def test_padded_rows_are_alike_and_objects_are_not() -> None:
+def test_padded_rows_say_nothing_but_their_number() -> None:
     torch.manual_seed(2)
-    tokens = ObjectTokens(5, 16)
+    tokens = ObjectTokens(5, 16, 3)
     with torch.no_grad():
         said = tokens(found_objects(), NEAR)
     assert said.shape == (2, 3, 16)
-    assert_close(said[0, 2], tokens.nothing.detach())
-    assert_close(said[1, 1], said[1, 2])
+    nothing = (tokens.nothing + tokens.order).detach()
+    assert_close(said[0, 2], nothing[2])
+    assert_close(said[1, 1:], nothing[1:])
     assert (said[0, 0] - said[0, 1]).abs().max() > 0.1
 
 
 def test_places_are_told_as_seen_from_the_box() -> None:
     torch.manual_seed(2)
-    tokens, found = ObjectTokens(5, 16), found_objects()
+    tokens, found = ObjectTokens(5, 16, 3), found_objects()
     moved = found.boxes + torch.tensor([0.125, -0.25, 0.0, 0.0])
     with torch.no_grad():
         one = tokens(found, NEAR)
