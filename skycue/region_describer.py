@@ -282,14 +282,12 @@ class EncodedRegions:
             seg = [[place for place in text.seg if place is not None] for text in texts]
             asked: Queries = network.queries(read, seg)
             decoded: DecodedMasks = network.decode(look.cues, regions, asked)
-        answers = []
-        longest = network.reasoner.config.max_tokens
-        for row, text in enumerate(texts):
-            odds = written.log_probabilities[row]
-            if len(odds) == longest:  # the grammar ended it, not the model
-                text = text._replace(is_cut=True)
-            answers.append(self._join(look, row, text, odds, decoded))
-        return answers
+        return [
+            self._join(look, row, text._replace(is_cut=is_cut or text.is_cut), odds, decoded)
+            for row, (text, odds, is_cut) in enumerate(
+                zip(texts, written.log_probabilities, written.is_cut, strict=True)
+            )
+        ]
 
     def _look(self, boxes: list[Box]) -> _Look:
         """Show the boxes to the network: a window each, or the image that was encoded."""

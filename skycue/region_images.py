@@ -54,18 +54,20 @@ def load_images(config: RegionDataConfig, root: Path, beside: Path | None = None
         SkycueError: Of the kind that fits a wrong file.
     """
     held_out = _read_names(config.held_out, beside)
-    images: list[TrainImage] = []
+    parts = RegionSplit(RegionImages([], [], []), RegionImages([], [], []))
     for source in config.outlined:
-        images += load_outlined(root / source.images, read_coco(root / source.annotations))
+        outlined = load_outlined(root / source.images, read_coco(root / source.annotations))
+        for image in outlined:
+            if image.name in held_out:
+                _add(parts.held_out, image)
+            else:
+                _add(parts.train, image, source.boxes)
     for records in config.records:
-        images += _read_records(records, root)
-    unknown = held_out - {image.name for image in images}
+        for image in _read_records(records, root):
+            _add(parts.held_out if image.name in held_out else parts.train, image)
+    unknown = held_out - {image.name for image in parts.held_out.images}
     if unknown:
         raise DatasetError(f"{config.held_out}: no image {min(unknown)} among the data.")
-    parts = RegionSplit(
-        _with_all_boxes([image for image in images if image.name not in held_out]),
-        _with_all_boxes([image for image in images if image.name in held_out]),
-    )
     if config.rendered is not None:
         _add_rendered(parts.train, config.rendered)
     if not parts.train.items:
@@ -93,14 +95,19 @@ def _read_names(path: Path | None, beside: Path | None) -> set[str]:
         raise DatasetError(f"cannot read the list {found}: {error.strerror}.") from error
 
 
-def _with_all_boxes(images: list[TrainImage]) -> RegionImages:
-    items = [
-        Item(number, instance)
-        for number, image in enumerate(images)
-        for instance in range(1 if image.given else len(image.outlines.instances))
-    ]
-    wholes = [Item(number, WHOLE) for number, image in enumerate(images) if not image.given]
-    return RegionImages(images, items, wholes)
+def _add(part: RegionImages, image: TrainImage, most: int | None = None) -> None:
+    """Add an image with its boxes, or with some of them, drawn by its name."""
+    number = len(part.images)
+    part.images.append(image)
+    if image.given:
+        part.items.append(Item(number, 0))
+        return
+    part.wholes.append(Item(number, WHOLE))
+    numbers: Sequence[int] = range(len(image.outlines.instances))
+    if most is not None and most < len(numbers):
+        chance = torch.randperm(len(numbers), generator=generator_at(0, "boxes", image.name))
+        numbers = sorted(chance[:most].tolist())
+    part.items.extend(Item(number, instance) for instance in numbers)
 
 
 def _read_records(source: RecordSource, root: Path) -> list[TrainImage]:

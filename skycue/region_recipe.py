@@ -17,6 +17,8 @@ class OutlinedSource(Config):
     """COCO instances file, below the data root."""
     images: Path
     """Folder of its images, below the data root."""
+    boxes: int | None = Field(default=None, gt=0)
+    """Objects of each image that are trained on, drawn once; all of them are seen. None: all."""
 
 
 class RecordSource(Config):

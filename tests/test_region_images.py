@@ -48,6 +48,25 @@ def test_outlined_images_give_a_box_an_object_and_one_an_image(root: Path) -> No
     assert class_names_of(train.images) == CLASSES
 
 
+def test_some_boxes_of_outlined_images_are_drawn_once_and_none_of_those_held_out(
+    root: Path,
+) -> None:
+    (root / "held_out.txt").write_text("shore.png\n")
+    few = OUTLINED.model_copy(update={"boxes": 1})
+    data = RegionDataConfig(outlined=(few,), held_out=root / "held_out.txt")
+    train, held_out = load_images(data, root)
+    assert [name for name, _ in items_of(train)] == ["port.png", "lonely.png"]
+    assert len(train.images[0].outlines.instances) == 4
+    assert items_of(held_out) == [("shore.png", 0), ("shore.png", 1)]
+    assert load_images(data, root).train.items == train.items
+    three = few.model_copy(update={"boxes": 3})
+    chosen = [
+        item.instance for item in load_images(RegionDataConfig(outlined=(three,)), root)[0].items
+    ]
+    assert len(set(chosen[:3])) == 3
+    assert chosen[:3] == sorted(chosen[:3])
+
+
 def test_each_record_is_an_image_with_its_own_words(root: Path) -> None:
     train, _ = load_images(RegionDataConfig(records=(RECORDS,)), root)
     records = list(records_from_instances(OUTLINES, "rules"))

@@ -5,6 +5,7 @@ https://arxiv.org/abs/2311.03356, section 4); the state that predicts [SEG] asks
 grammar of what may follow what is enforced while a model writes.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from enum import IntEnum
@@ -204,6 +205,42 @@ def _require(fact: bool, problem: str, position: int) -> None:
         raise GroundedTextError(
             f"the model's text breaks the grammar: {problem} (token {position})."
         )
+
+
+def keep_likely(
+    tokenizer: TextCoder, ids: Sequence[int], log_probabilities: Sequence[float], least: float
+) -> list[int]:
+    """Choose the tokens of an answer that stay where sentences need a chance.
+
+    The chance of a sentence is the product of its tokens', each given what stands before it. The
+    first sentence and the end always stay.
+
+    Args:
+        tokenizer: Of the language model.
+        ids: A whole answer.
+        log_probabilities: Of each token.
+        least: Chance from which on a later sentence stays.
+
+    Returns:
+        Positions, in order.
+    """
+    numbers = token_numbers(tokenizer)
+    sentences: list[list[int]] = [[]]
+    in_phrase = False
+    for position, token in enumerate(ids):
+        if token == numbers.end:
+            break
+        sentences[-1].append(position)
+        if token in (numbers.phrase_start, numbers.phrase_end):
+            in_phrase = token == numbers.phrase_start
+        elif not in_phrase and SENTENCE_END.search(tokenizer.decode([token])):
+            sentences.append([])
+    first, *others = sentences
+    kept = list(first)
+    for sentence in others:
+        if math.exp(sum(log_probabilities[position] for position in sentence)) >= least:
+            kept += sentence
+    return kept + [position for position, token in enumerate(ids) if token == numbers.end]
 
 
 class _State(IntEnum):

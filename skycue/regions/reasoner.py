@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from skycue.backbones.language import LanguageModel
 from skycue.config import Config
 from skycue.errors import ConfigError, PromptTooLongError
-from skycue.regions.grounded_text import BOX, IMAGE, Grammar, TokenNumbers, token_numbers
+from skycue.regions.grounded_text import (
+    BOX,
+    IMAGE,
+    Grammar,
+    TokenNumbers,
+    keep_likely,
+    token_numbers,
+)
 
 IGNORED = -100
 """Label of a position whose next token is not learned."""
@@ -41,6 +48,9 @@ class ReasonerConfig(Config):
     """Longest answer."""
     max_phrases: int = Field(default=8, ge=1)
     """Most phrases of an answer."""
+    least_chance: float = Field(default=0.0, ge=0, lt=1)
+    """Leave out a sentence, but the first, whose words have together a smaller chance: a small
+    model that guesses a number or a side says nothing of it instead. 0 keeps all."""
 
 
 class Written(NamedTuple):
@@ -49,10 +59,12 @@ class Written(NamedTuple):
     Attributes:
         ids: Tokens of each answer, without what follows its end.
         log_probabilities: Of each token, as chosen among those that the grammar allowed.
+        is_cut: Which answers the bound of their length ended.
     """
 
     ids: list[list[int]]
     log_probabilities: list[list[float]]
+    is_cut: list[bool]
 
 
 class Read(NamedTuple):
@@ -227,10 +239,22 @@ class Reasoner(nn.Module):
         columns = torch.stack(tokens, dim=1).tolist()
         odds = torch.stack(chances, dim=1).tolist()
         lengths = [ids.index(end) + 1 if end in ids else len(ids) for ids in columns]
-        return Written(
+        written = Written(
             [ids[:n] for ids, n in zip(columns, lengths, strict=True)],
             [row[:n] for row, n in zip(odds, lengths, strict=True)],
+            [n == limit for n in lengths],
         )
+        return self._without_guesses(written) if self.config.least_chance else written
+
+    def _without_guesses(self, written: Written) -> Written:
+        """Leave out sentences below the least chance."""
+        tokenizer, least = self.language.tokenizer, self.config.least_chance
+        ids, chances = [], []
+        for answer, odds in zip(written.ids, written.log_probabilities, strict=True):
+            kept = keep_likely(tokenizer, answer, odds, least)  # type: ignore[arg-type]
+            ids.append([answer[position] for position in kept])
+            chances.append([odds[position] for position in kept])
+        return Written(ids, chances, written.is_cut)
 
     def _decoder(self, **inputs: object) -> Tensor:
         """Run the language model without its head and return the last layer's states."""

@@ -1,6 +1,7 @@
 """Captions to tokens and back, and the grammar of what a model may write."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -15,6 +16,7 @@ from skycue.regions.grounded_text import (
     TokenNumbers,
     decode_caption,
     encode_caption,
+    keep_likely,
     token_numbers,
 )
 from tests.tiny_clvnet import TEXTS, VOCABULARY
@@ -175,6 +177,27 @@ def test_what_follows_the_end_is_not_read() -> None:
     assert (text.caption, text.is_cut) == ("ship", False)
     nothing = decode_caption(tokenizer, ids_of(tokenizer, "."))
     assert (nothing.caption, nothing.spans) == ("", [])
+
+
+@pytest.mark.parametrize("make", TOKENIZERS)
+def test_a_sentence_stays_where_its_tokens_together_are_likely(make: Any) -> None:
+    tokenizer = make()
+    sentences = ("A large ship is here.", " It is left of two tanks.", " Near it is a road.")
+    caption = "".join(sentences)
+    ids = encode_caption(tokenizer, caption, spans_in(caption, ("two tanks", "a road"))).ids
+    first = len(encode_caption(tokenizer, sentences[0], []).ids) - 1
+    odds = [0.0] * len(ids)
+    odds[0] = math.log(0.01)  # the first sentence stays whatever its chance
+    odds[first + 2] = odds[first + 4] = math.log(0.6)  # 0.36 together
+    odds[-1] = math.log(0.2)  # the end belongs to no sentence
+    assert keep_likely(tokenizer, ids, odds, 0.35) == list(range(len(ids)))
+    kept = keep_likely(tokenizer, ids, odds, 0.4)
+    said = decode_caption(tokenizer, [ids[position] for position in kept])
+    assert said.caption == sentences[0] + sentences[2]
+    assert [said.caption[start:end] for start, end in said.spans] == ["a road"]
+    assert not said.is_cut
+    open_end = keep_likely(tokenizer, ids[:-4], odds[:-4], 0.4)
+    assert open_end == kept[: len(open_end)]
 
 
 @pytest.mark.parametrize("make", TOKENIZERS)

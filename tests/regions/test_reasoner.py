@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from skycue.backbones.language import LanguageConfig
 from skycue.backbones.vocabulary import train_bpe_tokenizer
 from skycue.errors import ConfigError, PromptTooLongError
-from skycue.regions.grounded_text import encode_caption
+from skycue.regions.grounded_text import encode_caption, keep_likely
 from skycue.regions.reasoner import Reasoner, ReasonerConfig
 from tests.tiny_clvnet import TINY, tiny_language
 
@@ -86,6 +86,18 @@ def test_what_is_written_obeys_the_grammar(reasoner: Reasoner, temperature: floa
             forced = [odds[place] for place, mark in enumerate(lines[-1]) if mark == "S"]
             assert forced == [0.0] * len(forced)  # [SEG] behind </p> is sure
     assert any("S" in line for line in lines)
+
+
+def test_guesses_are_left_out_where_a_sentence_needs_a_chance(reasoner: Reasoner) -> None:
+    sure = build(least_chance=0.5)
+    sure.load_state_dict(reasoner.state_dict())
+    all_said, said = (each.write(prompts_of(each)) for each in (reasoner, sure))
+    tokenizer: Any = reasoner.language.tokenizer
+    assert said.is_cut == all_said.is_cut
+    for ids, odds, kept, kept_odds in zip(*all_said[:2], *said[:2], strict=True):
+        places = keep_likely(tokenizer, ids, odds, 0.5)
+        assert kept == [ids[place] for place in places]
+        assert kept_odds == [odds[place] for place in places]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
