@@ -20,21 +20,24 @@ from skycue.distributed import sum_over_processes
 from skycue.region_losses import (
     Alignments,
     Targets,
-    count_tokens,
     counts_of,
     cues_of,
     mean_overlap,
     region_loss,
     targets_of,
-    text_loss,
 )
 from skycue.region_recipe import LossWeights
 from skycue.region_samples import RegionSample
 from skycue.regions.clvnet import ClvNet
-from skycue.regions.grounded_text import encode_caption
 from skycue.regions.mask_decoder import DecodedMasks
 from skycue.regions.phrase_keys import phrase_attributes, phrase_key
-from tests.tiny_regions import CONFIG, build_tiny_network, samples_of, whole_images
+from tests.tiny_regions import (
+    CONFIG,
+    build_tiny_network,
+    nll_by_hand,
+    samples_of,
+    whole_images,
+)
 
 ROOT = Path(__file__).parents[1]
 ITEMS = ((0, 0), (0, 1), (1, 0), (2, 0))
@@ -82,17 +85,6 @@ class Alone(NamedTuple):
     masks: DecodedMasks
 
 
-def nll_by_hand(network: ClvNet, prompts: Tensor, ids: Sequence[int]) -> float:
-    """Read each token after all that came before it."""
-    language, nll = network.reasoner.language, 0.0
-    for position, token in enumerate(ids):
-        before = language.embed(torch.tensor([ids[:position]], dtype=torch.int64))
-        inputs = torch.cat([prompts, before], dim=1)
-        logits = language.model(inputs_embeds=inputs).logits[0, -1]
-        nll -= logits.log_softmax(-1)[token].item()
-    return nll
-
-
 @cache
 def alone(number: int) -> Alone:
     network, _, samples = parts()
@@ -107,33 +99,6 @@ def alone(number: int) -> Alone:
         nll = nll_by_hand(network, prompts, ids)
         decoded = network.decode(cues, regions, network.queries(read, [targets.texts[0].seg]))
     return Alone(targets, nll, read.states[0], cues.views[-1].features.coarse[0], decoded)
-
-
-def test_captions_alone_cost_what_their_tokens_cost() -> None:
-    network, _, samples = parts()
-    tokens = count_tokens(network, samples)["tokens"]
-    assert tokens == sum(len(alone(n).targets.texts[0].ids) for n in range(len(samples)))
-    terms = text_loss(network, whole_images(network, samples), samples, tokens)
-    assert set(terms) == {"text"}
-    wanted = sum(alone(n).nll for n in range(len(samples))) / tokens
-    assert terms["text"].item() == pytest.approx(wanted, rel=1e-4)
-
-
-def test_sides_of_neighbours_are_learned_behind_a_mark() -> None:
-    network, _, samples = parts()
-    language = network.reasoner.language
-    assert [sample.neighbours.text.count(".") for sample in samples] == [2, 3, 1, 0]
-    with torch.no_grad():
-        terms = text_loss(network, whole_images(network, samples), samples, 10.0, neighbours=0.5)
-        nll = 0.0
-        for sample in samples:
-            cues = cues_of(network, whole_images(network, [sample]), [sample])
-            prompts = network.prompts(cues, network.region_tokens(cues))
-            mark = language.embed(torch.tensor([[language.id_of("<bbox>")]]))
-            spans = [(phrase.start, phrase.end) for phrase in sample.neighbours.phrases]
-            ids = encode_caption(language.tokenizer, sample.neighbours.text, spans).ids  # type: ignore[arg-type]
-            nll += nll_by_hand(network, torch.cat([prompts, mark], dim=1), ids)
-    assert terms["neighbours"].item() == pytest.approx(0.5 * nll / 10, rel=1e-4)
 
 
 def masks_on(number: int, out: MaskOutput) -> Iterator[tuple[int, Tensor, float]]:

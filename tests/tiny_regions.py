@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from skycue.backbones.language import LanguageConfig, load_language_model
 from skycue.backbones.small_segmenter import SmallSegmenterConfig
@@ -170,3 +171,14 @@ def whole_images(network: ClvNet, samples: Sequence[RegionSample]) -> ImageToken
         torch.rand(3, size, size, generator=torch.Generator().manual_seed(s.image)) for s in samples
     ]
     return network.encode_images(torch.stack(rows))
+
+
+def nll_by_hand(network: ClvNet, prompts: Tensor, ids: Sequence[int]) -> float:
+    """Return what answer tokens cost behind prompts, [1, P, W], each read after all before it."""
+    language, nll = network.reasoner.language, 0.0
+    for position, token in enumerate(ids):
+        before = language.embed(torch.tensor([ids[:position]], dtype=torch.int64))
+        inputs = torch.cat([prompts, before], dim=1)
+        logits = language.model(inputs_embeds=inputs).logits[0, -1]
+        nll -= logits.log_softmax(-1)[token].item()
+    return nll
