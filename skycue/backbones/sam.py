@@ -134,9 +134,10 @@ class SamSegmenter(Segmenter):
             corners = self._corners(boxes).expand(-1, n_queries, -1, -1)  # [B, K, 2, D]
             prompts = torch.cat([corners.to(prompts.dtype), prompts], dim=2)  # [B, K, 3, D]
         if maps.device.type != "cpu":
-            return self._decode(maps, prompts)
+            return self._decode(maps, self._positions(maps), prompts)
+        places = self._positions(maps[:1])  # alike for all images
         outputs = [
-            self._decode(image[None], part[None])
+            self._decode(image[None], places, part[None])
             for image, asked in zip(maps, prompts, strict=True)
             for part in asked.split(CPU_QUERIES)
         ]
@@ -146,12 +147,12 @@ class SamSegmenter(Segmenter):
             logits.view(n_images, n_queries, *logits.shape[1:]), iou.view(n_images, n_queries)
         )
 
-    def _decode(self, maps: Tensor, prompts: Tensor) -> MaskOutput:
-        """Decode prompts [B, K, P, D] on maps [B, D, h, w] in one pass."""
+    def _decode(self, maps: Tensor, places: Tensor, prompts: Tensor) -> MaskOutput:
+        """Decode prompts [B, K, P, D] on maps and positions of cells [B, D, h, w] in one pass."""
         no_mask = self.prompt_encoder.no_mask_embed.weight[0, :, None, None]  # [D, 1, 1]
         masks, iou = self.mask_decoder(
             image_embeddings=maps,
-            image_positional_embeddings=self._positions(maps),
+            image_positional_embeddings=places,
             sparse_prompt_embeddings=prompts,
             dense_prompt_embeddings=no_mask.expand_as(maps),
             multimask_output=False,
