@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 from skycue.errors import OutputExistsError
@@ -18,7 +19,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     process killed on the way leaves at most a hidden file that ends in `.partial`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}"
+    writer = f"{os.getpid()}-{threading.get_ident()}"  # two may write one file at a time
+    partial = path.parent / f".{path.name}.{writer}{PARTIAL_SUFFIX}"
     with partial.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
