@@ -84,9 +84,9 @@ FLOORS = (
         "region_evaluation",
     ),
     # floor 5
-    ("protocols", "reports"),
+    ("protocols", "reports", "service"),
     # floor 6
-    ("cli",),
+    ("web", "cli"),
     # the door
     ("__main__",),
 )

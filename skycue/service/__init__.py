@@ -1,0 +1,1 @@
+"""What the server keeps and does, without HTTP: state, files, uploads, jobs, batches."""

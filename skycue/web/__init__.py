@@ -1,0 +1,1 @@
+"""The server: HTTP in front of `skycue.service`, and the page."""
