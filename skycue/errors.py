@@ -89,5 +89,9 @@ class GeoError(SkycueError):
     """A raster has no CRS or geotransform where one is needed, or one that cannot be used."""
 
 
+class FeatureError(SkycueError):
+    """Features cannot be written as asked: the kind of file, its CRS, or a property is wrong."""
+
+
 class MissingToolError(SkycueError):
     """Something optional is not installed; the message says how to get it."""

@@ -2,13 +2,39 @@
 
 import hashlib
 import os
+import shutil
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from skycue.errors import OutputExistsError
 
 PARTIAL_SUFFIX = ".partial"
-"""Ends the name of a file that is still being written."""
+"""Ends the name of a file that is still being written, or of the folder that it is written in."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name to write a file under, which takes its final name if the block ends well.
+
+    For libraries that write by themselves. The name given is the final one, in a hidden folder
+    beside it, where they may put files of their own too. The content is forced to the disk before
+    the rename, and the rename after it. Missing parent folders are made. A block that raises leaves
+    no trace; a process killed on the way leaves at most a hidden folder that ends in `.partial`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX, dir=path.parent))
+    try:
+        partial = folder / path.name
+        yield partial
+        with partial.open("r+b") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -4,13 +4,14 @@ import hashlib
 import io
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from skycue.errors import OutputExistsError
-from skycue.files import refuse_overwrite, sha256_of, write_atomically
+from skycue.files import refuse_overwrite, replacing, sha256_of, write_atomically
 from skycue.progress import track
 from skycue.seeds import generator_at
 
@@ -36,6 +37,35 @@ def test_a_write_that_breaks_off_leaves_the_old_file(
     with pytest.raises(OSError, match="no space left"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
+
+
+def test_a_library_writes_beside_a_file_and_replaces_it_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "map.tif"
+    with replacing(path) as partial:
+        assert partial.name == "map.tif"
+        partial.write_text("pixels")
+        (partial.parent / "map.tif.aux.xml").write_text("a library's own")
+        assert not path.exists()
+    assert path.read_text() == "pixels"
+    assert list(path.parent.iterdir()) == [path]
+
+    def break_off() -> None:
+        with replacing(path) as partial:
+            partial.write_text("half of the pix")
+            raise ValueError("no more pixels")
+
+    with pytest.raises(ValueError, match="no more pixels"):
+        break_off()
+    assert path.read_text() == "pixels"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_threads_that_write_the_same_file_leave_one_of_their_contents(tmp_path: Path) -> None:
+    contents = [letter * 100_000 for letter in "abcdefgh"]
+    with ThreadPoolExecutor(len(contents)) as threads:
+        list(threads.map(lambda content: write_atomically(tmp_path / "result", content), contents))
+    assert (tmp_path / "result").read_text() in contents
+    assert list(tmp_path.iterdir()) == [tmp_path / "result"]
 
 
 def test_a_leftover_of_a_killed_write_does_no_harm(tmp_path: Path) -> None:

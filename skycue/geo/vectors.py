@@ -8,7 +8,7 @@ antimeridian (3.1.9), bounding boxes that may cross it (5.2).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from skycue.errors import GeoError
+from skycue.geo.outlines import outline_mask, polygons_of
 from skycue.geo.raster import GeoReference
 
 if TYPE_CHECKING:
-    from shapely import MultiPolygon, Polygon
+    from shapely import MultiPolygon
     from shapely.geometry.base import BaseGeometry
 
 Mask = NDArray[np.bool_]
+Extent = tuple[float, float, float, float]
+"""West, south, east, north."""
 
 WGS84 = "EPSG:4326"
 """The CRS of GeoJSON; coordinates are given as longitude, latitude."""
@@ -50,20 +53,6 @@ class MaskedObject(NamedTuple):
     properties: dict[str, JsonValue]
 
 
-def outline_mask(mask: Mask) -> MultiPolygon:
-    """Return the outline of a mask [H, W] in pixels: valid, and exactly as large as the mask.
-
-    Pixels that touch only at a corner lie in different polygons, or a ring that touched itself
-    there is split; an empty mask has an outline without polygons.
-    """
-    from rasterio.features import shapes  # heavy: imported when used
-    from shapely import make_valid, unary_union
-    from shapely.geometry import shape
-
-    rings = shapes(mask.astype(np.uint8), mask=mask, connectivity=4)
-    return _polygons_of(unary_union([make_valid(shape(ring)) for ring, _ in rings]))
-
-
 def features_of(
     objects: Sequence[MaskedObject], georeference: GeoReference
 ) -> dict[str, JsonValue]:
@@ -79,20 +68,34 @@ def features_of(
         GeoError: If the CRS cannot be read or brought to WGS 84, or an outline encloses a pole.
     """
     features: list[JsonValue] = []
-    extents: list[tuple[float, float, float, float]] = []
+    extents: list[Extent] = []
     for entry in objects:
-        feature: dict[str, JsonValue] = {"type": "Feature", "properties": dict(entry.properties)}
-        feature["geometry"] = None
-        if entry.mask is not None and entry.mask.any():
-            geometry = _to_wgs84(outline_mask(entry.mask), georeference)
-            extents.append(geometry.bounds)
-            feature["geometry"] = _geometry_json(_cut_at_antimeridian(geometry))
-            feature["bbox"] = _bbox([geometry.bounds])
+        outline = None if entry.mask is None else outline_mask(entry.mask)
+        feature, extent = feature_json(outline, entry.properties, georeference)
         features.append(feature)
+        extents += [] if extent is None else [extent]
     collection: dict[str, JsonValue] = {"type": "FeatureCollection", "features": features}
     if extents:
-        collection["bbox"] = _bbox(extents)
+        collection["bbox"] = bbox_json(extents)
     return collection
+
+
+def feature_json(
+    outline: MultiPolygon | None, properties: Mapping[str, JsonValue], georeference: GeoReference
+) -> tuple[dict[str, JsonValue], Extent | None]:
+    """Return an outline in pixels as a feature in degrees, and how far it reaches.
+
+    Raises:
+        GeoError: As `features_of` does.
+    """
+    feature: dict[str, JsonValue] = {"type": "Feature", "properties": dict(properties)}
+    feature["geometry"] = None
+    if outline is None or outline.is_empty:
+        return feature, None
+    geometry = _to_wgs84(outline, georeference)
+    feature["geometry"] = _geometry_json(_cut_at_antimeridian(geometry))
+    feature["bbox"] = bbox_json([geometry.bounds])
+    return feature, geometry.bounds
 
 
 def mask_of(geometry: JsonValue, georeference: GeoReference, size: tuple[int, int]) -> Mask:
@@ -115,10 +118,10 @@ def mask_of(geometry: JsonValue, georeference: GeoReference, size: tuple[int, in
     in_degrees = CRS.from_string(georeference.crs).is_geographic
 
     def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        placed = _reproject(points, WGS84, georeference.crs)
+        placed = reproject(points, WGS84, georeference.crs)
         return georeference.to_pixels(_shift_beside(placed, middle) if in_degrees else placed)
 
-    parts = [transform(polygon, place) for polygon in _flat(shape(geometry))]
+    parts = [transform(polygon, place) for polygon in polygons_of(shape(geometry)).geoms]
     pixels = rasterize(parts, out_shape=size, dtype=np.uint8) if parts else np.zeros(size)
     return np.asarray(pixels, dtype=np.bool_)
 
@@ -129,7 +132,7 @@ def _to_wgs84(outline: MultiPolygon, georeference: GeoReference) -> MultiPolygon
 
     def place(ring: BaseGeometry) -> NDArray[np.float64]:
         points = georeference.to_map(np.asarray(ring.coords, dtype=np.float64))
-        return _unwrap(_reproject(points, georeference.crs, WGS84))
+        return _unwrap(reproject(points, georeference.crs, WGS84))
 
     polygons: list[BaseGeometry] = []
     first = None  # the others are put on the same side of the antimeridian
@@ -140,10 +143,10 @@ def _to_wgs84(outline: MultiPolygon, georeference: GeoReference) -> MultiPolygon
         shell = _shift_beside(shell, first)
         holes = [_shift_beside(place(ring), shell) for ring in polygon.interiors]
         polygons.append(make_valid(Polygon(shell, holes)))
-    return _polygons_of(unary_union(polygons))
+    return polygons_of(unary_union(polygons))
 
 
-def _reproject(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
+def reproject(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
     """Bring points [N, 2] from one CRS to another; degrees are longitude, latitude."""
     from rasterio._err import CPLE_BaseError  # GDAL's errors; rasterio.errors leaves them out
     from rasterio.crs import CRS
@@ -201,22 +204,7 @@ def _cut_at_antimeridian(geometry: MultiPolygon) -> MultiPolygon:
         middle = turn * TURN
         window = box(middle - HALF_TURN, -90.0, middle + HALF_TURN, 90.0)
         parts.append(translate(geometry.intersection(window), xoff=-middle))
-    return _polygons_of(set_precision(unary_union(parts), 10.0**-DECIMALS))
-
-
-def _polygons_of(geometry: BaseGeometry) -> MultiPolygon:
-    """Keep the polygons of a geometry, which may hold stray lines and points."""
-    from shapely import MultiPolygon
-    from shapely.geometry.polygon import orient
-
-    return MultiPolygon([orient(polygon) for polygon in _flat(geometry)])
-
-
-def _flat(geometry: BaseGeometry) -> list[Polygon]:
-    """Return the polygons in a geometry, however it is nested."""
-    if geometry.geom_type == "Polygon":
-        return [] if geometry.is_empty else [geometry]
-    return [polygon for part in getattr(geometry, "geoms", ()) for polygon in _flat(part)]
+    return polygons_of(set_precision(unary_union(parts), 10.0**-DECIMALS))
 
 
 def _geometry_json(geometry: MultiPolygon) -> JsonValue:
@@ -234,7 +222,7 @@ def _ring_json(ring: BaseGeometry) -> JsonValue:
     return [[round(x, DECIMALS), round(y, DECIMALS)] for x, y in ring.coords]
 
 
-def _bbox(extents: Sequence[tuple[float, float, float, float]]) -> JsonValue:
+def bbox_json(extents: Sequence[Extent]) -> JsonValue:
     """Return west, south, east, north around all extents; west exceeds east across 180 degrees."""
     first = extents[0]
     west, south, east, north = first

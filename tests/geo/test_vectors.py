@@ -14,7 +14,7 @@ from shapely.geometry import Polygon, shape
 
 from skycue.errors import GeoError
 from skycue.geo.raster import GeoReference
-from skycue.geo.vectors import MaskedObject, features_of, mask_of, outline_mask
+from skycue.geo.vectors import MaskedObject, features_of, mask_of
 
 ROTTERDAM = GeoReference("EPSG:32631", (0.5, 0.0, 593000.0, 0.0, -0.5, 5750000.0))
 MASKS = arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
@@ -35,21 +35,6 @@ def feature(mask: Mask, place: GeoReference) -> dict[str, object]:
     collection = features_of([MaskedObject(mask, {})], place)
     (only,) = cast(list[dict[str, object]], collection["features"])
     return only
-
-
-@settings(max_examples=60, deadline=None)
-@given(MASKS)
-def test_an_outline_is_valid_and_as_large_as_its_mask(mask: Mask) -> None:
-    outline = outline_mask(mask)
-    assert outline.is_valid
-    assert outline.area == np.count_nonzero(mask)
-
-
-def test_pixels_that_touch_at_a_corner_make_two_valid_squares() -> None:
-    outline = outline_mask(np.eye(2, dtype=np.bool_))
-    assert [part.area for part in outline.geoms] == [1.0, 1.0]
-    ring = ~np.eye(3, dtype=np.bool_)  # both halves touch the middle pixel at corners
-    assert outline_mask(ring).is_valid
 
 
 @settings(max_examples=100, deadline=None)

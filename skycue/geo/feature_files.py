@@ -1,0 +1,274 @@
+"""Outlines with properties to files that a GIS opens: GeoParquet, GeoPackage, GeoJSON.
+
+GeoParquet (version 1.1.0, https://geoparquet.org/releases/v1.1.0/) and GeoPackage (OGC 12-128r19)
+hold the coordinates of the raster's own CRS, bit for bit as the geotransform gives them.
+GeoJSON is RFC 7946, always in WGS 84 (`skycue.geo.vectors`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from skycue.errors import FeatureError
+from skycue.files import replacing
+from skycue.geo.outlines import polygons_of
+from skycue.geo.raster import GeoReference
+from skycue.geo.vectors import LONGEST_EDGE, WGS84, bbox_json, feature_json, reproject
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from shapely import MultiPolygon
+
+GEOMETRY = "geometry"
+"""Column of the outlines."""
+COVERING = "bbox"
+"""Column of their extents in GeoParquet, by which a reader skips what it does not need."""
+GEOPARQUET_VERSION = "1.1.0"
+SUFFIXES = (".parquet", ".gpkg", ".geojson")
+"""File name endings that `write_features` knows."""
+
+_GPKG_OWN = frozenset({"fid", GEOMETRY})  # columns of GDAL's GeoPackages, in lower case
+_INT64 = 1 << 63
+
+
+class Feature(NamedTuple):
+    """What becomes one row of a file.
+
+    Attributes:
+        outline: In pixels of the raster it was found on; None, or without polygons, where the
+            feature has no place.
+        properties: What the feature says: plain values, lists and objects of JSON.
+    """
+
+    outline: MultiPolygon | None
+    properties: dict[str, JsonValue]
+
+
+def write_features(
+    path: Path,
+    features: Iterable[Feature],
+    georeference: GeoReference,
+    *,
+    out_crs: str | None = None,
+) -> None:
+    """Write features as GeoParquet, GeoPackage or GeoJSON, as the file name ends.
+
+    A file of this name is replaced as a whole, or stays as it was if anything goes wrong; who must
+    not replace one calls `skycue.files.refuse_overwrite` first.
+
+    Args:
+        path: Ends in .parquet, .gpkg or .geojson.
+        features: In the order of the rows; there may be none.
+        georeference: Where the raster lies whose pixels the outlines are given in.
+        out_crs: CRS of the file, in place of the raster's. GeoJSON is always in WGS 84.
+
+    Raises:
+        FeatureError: If the file name ends otherwise, GeoJSON is asked for in another CRS, or a
+            property cannot be written.
+        GeoError: If the CRS cannot be read or an outline cannot be brought to the one asked for.
+    """
+    kind = suffix_of(path, out_crs)
+    if kind == ".geojson":
+        _write_geojson(path, features, georeference)
+        return
+    table = feature_table(features, georeference, out_crs=out_crs)
+    with replacing(path) as partial:
+        if kind == ".parquet":
+            _write_parquet(partial, table)
+        else:
+            _write_geopackage(partial, table, out_crs or georeference.crs)
+
+
+def suffix_of(path: Path, out_crs: str | None = None) -> str:
+    """Return the ending by which `write_features` knows what to write.
+
+    Commands call it before they compute anything.
+
+    Raises:
+        FeatureError: If it is none, or GeoJSON is asked for in a CRS that it cannot have.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise FeatureError(
+            f"cannot write {path}: '{suffix}' names no kind of feature file. "
+            f"{', '.join(SUFFIXES)} are allowed."
+        )
+    if suffix == ".geojson" and out_crs not in (None, WGS84, "OGC:CRS84"):
+        raise FeatureError(
+            f"cannot write {path} in {out_crs}: GeoJSON is always in WGS 84. "
+            "Leave the CRS out, or write .parquet or .gpkg."
+        )
+    return suffix
+
+
+def feature_table(
+    features: Iterable[Feature], georeference: GeoReference, *, out_crs: str | None = None
+) -> pa.Table:
+    """Return features as a table that `pyarrow.parquet` writes as GeoParquet.
+
+    Columns are the properties, in the order in which they first appear, and the outlines as WKB in
+    `geometry`. A column has the type of its values: booleans, whole numbers, numbers or text;
+    lists, objects and mixed values are written as text in JSON. An absent property is null. The
+    metadata say that the table is GeoParquet and name its CRS.
+
+    Args:
+        features: In the order of the rows.
+        georeference: Where the raster lies.
+        out_crs: CRS of the coordinates, in place of the raster's.
+
+    Raises:
+        FeatureError: If a property cannot be written.
+        GeoError: If the CRS cannot be read or an outline cannot be brought to the one asked for.
+    """
+    import pyarrow as pa  # heavy: imported when used
+    from shapely import to_wkb
+
+    outlines: list[MultiPolygon | None] = []
+    rows: list[dict[str, JsonValue]] = []
+    for number, feature in enumerate(features):
+        _check_properties(feature.properties, number)
+        outlines.append(_placed(feature.outline, georeference, out_crs))
+        rows.append(feature.properties)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: column_of([row.get(name) for row in rows]) for name in names}
+    if clash := {GEOMETRY, COVERING} & columns.keys():
+        raise FeatureError(
+            f"the property '{min(clash)}' has the name of a column that GeoParquet keeps for "
+            "itself. Rename it."
+        )
+    wkb = [None if outline is None else to_wkb(outline, flavor="iso") for outline in outlines]
+    columns[GEOMETRY] = pa.array(wkb, pa.binary())
+    columns[COVERING] = _covering(outlines)
+    metadata = {"geo": json.dumps(_geo_metadata(outlines, out_crs or georeference.crs))}
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def column_of(values: Sequence[JsonValue]) -> pa.Array:
+    """Return the values of a property as a column of one type; None is null."""
+    import pyarrow as pa  # heavy: imported when used
+
+    kinds = {type(value) for value in values if value is not None}
+    if not kinds:
+        return pa.nulls(len(values))
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds == {str}:
+        return pa.array(values, pa.string())
+    if kinds == {int} and all(-_INT64 <= int(str(v)) < _INT64 for v in values if v is not None):
+        return pa.array(values, pa.int64())
+    if kinds == {float}:
+        return pa.array(values, pa.float64())
+    texts = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+    return pa.array(texts, pa.string())
+
+
+def _placed(
+    outline: MultiPolygon | None, georeference: GeoReference, out_crs: str | None
+) -> MultiPolygon | None:
+    """Bring an outline from pixels to the CRS of the file; None where it has no polygons."""
+    from shapely import make_valid, segmentize, transform
+
+    if outline is None or outline.is_empty:
+        return None
+    if out_crs is None or out_crs == georeference.crs:
+        return polygons_of(transform(outline, georeference.to_map))
+
+    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return reproject(georeference.to_map(points), georeference.crs, out_crs)
+
+    return polygons_of(make_valid(transform(segmentize(outline, LONGEST_EDGE), place)))
+
+
+def _covering(outlines: Sequence[MultiPolygon | None]) -> pa.Array:
+    """Return the extent of each outline, as the column `bbox` holds it."""
+    import pyarrow as pa  # heavy: imported when used
+
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    extents = [None if o is None else dict(zip(sides, o.bounds, strict=True)) for o in outlines]
+    return pa.array(extents, pa.struct([(side, pa.float64()) for side in sides]))
+
+
+def _geo_metadata(outlines: Sequence[MultiPolygon | None], crs: str) -> dict[str, JsonValue]:
+    """Return what GeoParquet says of the file under the key `geo`."""
+    from pyproj import CRS  # heavy: imported when used
+
+    bounds = np.array([outline.bounds for outline in outlines if outline is not None])  # [N, 4]
+    column: dict[str, JsonValue] = {
+        "encoding": "WKB",
+        "geometry_types": ["MultiPolygon"] if len(bounds) else [],
+        "crs": CRS.from_user_input(crs).to_json_dict(),
+        "edges": "planar",
+        "orientation": "counterclockwise",
+        "covering": {
+            COVERING: {side: [COVERING, side] for side in ("xmin", "ymin", "xmax", "ymax")}
+        },
+    }
+    if len(bounds):
+        column["bbox"] = [*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()]
+    return {
+        "version": GEOPARQUET_VERSION,
+        "primary_column": GEOMETRY,
+        "columns": {GEOMETRY: column},
+    }
+
+
+def _check_properties(properties: dict[str, JsonValue], number: int) -> None:
+    """Make sure that every value of a feature can be said in JSON."""
+    try:
+        json.dumps(properties, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise FeatureError(
+            f"feature {number} has a property that JSON cannot hold: {error}. "
+            "Numbers are finite; others are text, lists and objects of such."
+        ) from error
+
+
+def _write_parquet(path: Path, table: pa.Table) -> None:
+    import pyarrow.parquet as pq  # heavy: imported when used
+
+    pq.write_table(table, path, compression="zstd")
+
+
+def _write_geopackage(path: Path, table: pa.Table, crs: str) -> None:
+    """Write a table as the one layer of a GeoPackage, named after the file."""
+    from pyogrio import write_arrow  # heavy: imported when used
+
+    table = table.drop_columns([COVERING])
+    for name in table.column_names:
+        if name.lower() in _GPKG_OWN - {GEOMETRY}:
+            raise FeatureError(
+                f"the property '{name}' has the name of a column that GeoPackage keeps for itself. "
+                "Rename it, or write .parquet."
+            )
+    write_arrow(
+        table,
+        path,
+        layer=path.stem,
+        driver="GPKG",
+        geometry_name=GEOMETRY,
+        geometry_type="MultiPolygon",
+        crs=crs,
+    )
+
+
+def _write_geojson(path: Path, features: Iterable[Feature], georeference: GeoReference) -> None:
+    """Write a feature collection, one feature a line, without holding more than one."""
+    extents = []
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for number, feature in enumerate(features):
+            _check_properties(feature.properties, number)
+            written, extent = feature_json(feature.outline, feature.properties, georeference)
+            extents += [] if extent is None else [extent]
+            file.write((",\n" if number else "\n") + json.dumps(written, ensure_ascii=False))
+        file.write("\n]")
+        if extents:
+            file.write(f', "bbox": {json.dumps(bbox_json(extents))}')
+        file.write("}\n")
