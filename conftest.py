@@ -1,16 +1,17 @@
-"""What holds for all tests of the repository: what tests marked `gpu` and `java` need."""
-
-import shutil
+"""What holds for all tests of the repository: which marked tests cannot run on this machine."""
 
 import pytest
 
+from tests.system_programs import MARKS, skip_reason
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked `gpu` where there is no CUDA device, and `java` where there is no Java."""
-    if shutil.which("java") is None:
-        for item in items:
-            if item.get_closest_marker("java"):
-                item.add_marker(pytest.mark.skip(reason="java: this machine has no Java"))
+    """Skip tests whose programs are missing, and those marked `gpu` without a CUDA device."""
+    for mark in MARKS:
+        if reason := skip_reason(mark):
+            for item in items:
+                if item.get_closest_marker(mark):
+                    item.add_marker(pytest.mark.skip(reason=reason))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -4,21 +4,26 @@ Run as `python .ci/expected_skips.py REPORT`, with the JUnit report of pytest.
 """
 
 import re
-import shutil
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.system_programs import MARKS, skip_reason
 
 EXPECTED = (
     r"^gpu: this machine has no CUDA device$",
     r"shared/data",  # the datasets of the results lie beside the repository where there is room
 )
-WITHOUT_JAVA = r"^java: "
-"""Expected where there is no Java, and nowhere else."""
 
 
-def unexpected(report: str, *, has_java: bool) -> list[str]:
-    """List the skips of a JUnit report that no expected pattern covers."""
-    patterns = EXPECTED if has_java else (*EXPECTED, WITHOUT_JAVA)
+def unexpected(report: str) -> list[str]:
+    """List the skips of a JUnit report that no expected pattern covers.
+
+    A skip for want of a program is expected where the program is missing, and nowhere else.
+    """
+    reasons = [reason for mark in MARKS if (reason := skip_reason(mark)) is not None]
+    patterns = [*EXPECTED, *(f"^{re.escape(reason)}$" for reason in reasons)]
     found = []
     for case in ET.parse(report).iter("testcase"):
         for skip in case.iter("skipped"):
@@ -30,7 +35,7 @@ def unexpected(report: str, *, has_java: bool) -> list[str]:
 
 def main() -> int:
     """Say what was skipped without leave; the exit status is 1 if anything was."""
-    surprises = unexpected(sys.argv[1], has_java=shutil.which("java") is not None)
+    surprises = unexpected(sys.argv[1])
     for line in surprises:
         sys.stderr.write(f"unexpected skip: {line}\n")
     return 1 if surprises else 0
