@@ -93,5 +93,9 @@ class FeatureError(SkycueError):
     """Features cannot be written as asked: the kind of file, its CRS, or a property is wrong."""
 
 
+class BandError(SkycueError):
+    """A band is asked for that a raster does not have, or another number of bands than 1 or 3."""
+
+
 class MissingToolError(SkycueError):
     """Something optional is not installed; the message says how to get it."""

@@ -18,9 +18,10 @@ from pydantic import JsonValue
 
 from skycue.errors import FeatureError
 from skycue.files import replacing
+from skycue.geo.crs import WGS84, reproject
+from skycue.geo.georeference import GeoReference
 from skycue.geo.outlines import polygons_of
-from skycue.geo.raster import GeoReference
-from skycue.geo.vectors import LONGEST_EDGE, WGS84, bbox_json, feature_json, reproject
+from skycue.geo.vectors import LONGEST_EDGE, bbox_json, feature_json
 
 if TYPE_CHECKING:
     import pyarrow as pa

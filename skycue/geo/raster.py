@@ -1,67 +1,51 @@
-"""Georeferenced rasters: 8-bit GeoTIFF to RGB pixels with their place on the ground.
+"""Rasters of any size: windows of RGB pixels, which of them are valid, and their place."""
 
-Only GDAL's GeoTIFF driver is ever called. Whether a file is georeferenced is told by the ids of its
-TIFF tags, so that no plain TIFF reaches GDAL, which would warn about it.
-"""
-
-import logging
-import struct
+import hashlib
+import math
+import os
+import threading
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skycue.errors import GeoError, ImageReadError
+from skycue.errors import BandError, ImageReadError
+from skycue.files import sha256_of
+from skycue.geo.bands import BandChoice, choose_bands
+from skycue.geo.georeference import GeoReference as GeoReference
+from skycue.geo.georeference import read_georeference
+from skycue.geo.raster_files import check_local, gdal_errors, gdal_options, open_dataset
+from skycue.geo.spans import Span, spans_of
+from skycue.geo.sparse import FilledBlocks
+from skycue.geo.stretch import Stretch, find_stretch
+from skycue.geo.tiles import PixelWindow
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-logger = logging.getLogger(__name__)
-
-Transform = tuple[float, float, float, float, float, float]
-"""a, b, c, d, e, f: pixel (x, y) lies at (a x + b y + c, d x + e y + f) on the map."""
-
 MAX_PIXELS = 64_000_000
-"""Pixels that are read at once, 8,000 x 8,000."""
-TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
-"""File name endings, in lower case, that may mark a GeoTIFF."""
-
-_CRS_TAG = 34735  # GeoKeyDirectoryTag; GeoTIFF 1.1 (OGC 19-008r4), section 7
-_TRANSFORM_TAGS = frozenset({33550, 34264})  # ModelPixelScaleTag, ModelTransformationTag
-# For TIFF and BigTIFF: where the offset of the directory stands, its form, the form of the number
-# of entries, and the bytes of an entry (TIFF 6.0, section 2; for BigTIFF see
-# https://www.awaresystems.be/imaging/tiff/bigtiff.html).
-_LAYOUTS = {42: (4, "I", "H", 12), 43: (8, "Q", "Q", 20)}
-_MAX_TAGS = 4096
-_MANY_COLOURS = "write those to show with `gdal_translate -b R -b G -b B`"
+"""Pixels that `read_raster` reads at once, 8,000 x 8,000."""
+PIECE_SIDE = 4096
+"""Pixels of the raster along each side that are decoded at once, whatever the window."""
+NODATA_ROUNDING = 1e-6
+"""Relative; a real nodata value may be written with fewer digits than the pixels have."""
 
 
-class GeoReference(NamedTuple):
-    """Where the pixels of a raster lie.
+class RasterWindow(NamedTuple):
+    """What was read of a window.
 
     Attributes:
-        crs: Coordinate reference system, "EPSG:32631" or WKT.
-        transform: The geotransform, from continuous pixels (x, y) to map coordinates.
-        nodata: Value of pixels that hold no measurement, or None.
+        pixels: RGB, uint8 [3, h, w]; 0 where not valid.
+        valid: Where a band holds a value, bool [h, w]: neither outside, nodata nor transparent.
+        georeference: Where these pixels lie, or None.
     """
 
-    crs: str
-    transform: Transform
-    nodata: float | None = None
-
-    def to_map(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn pixels (x, y) into coordinates of the map, [N, 2]."""
-        a, b, c, d, e, f = self.transform
-        placed: NDArray[np.float64] = points @ np.array([[a, d], [b, e]]) + np.array([c, f])
-        return placed
-
-    def to_pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn coordinates of the map into pixels (x, y), [N, 2]."""
-        a, b, c, d, e, f = self.transform
-        inverse = np.linalg.inv(np.array([[a, d], [b, e]]))
-        placed: NDArray[np.float64] = (points - np.array([c, f])) @ inverse
-        return placed
+    pixels: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+    georeference: GeoReference | None
 
 
 class RasterImage(NamedTuple):
@@ -76,123 +60,289 @@ class RasterImage(NamedTuple):
     georeference: GeoReference | None
 
 
-def has_georeference(path: Path) -> bool:
-    """Say whether a file is a TIFF that names a CRS and holds a geotransform.
+class _Handle(threading.local):
+    """A GDAL dataset for each thread: GDAL allows no more than one thread at a time in one."""
 
-    A CRS without a geotransform places nothing: it is logged, and the file counts as a plain image.
+    dataset: "DatasetReader | None" = None
+    process = 0
+
+
+class Raster:
+    """A raster file, read window by window.
+
+    Holds no pixels. It may be used by several threads and sent to other processes; each opens the
+    file for itself.
+
+    Attributes:
+        path: The file.
+        size: (height, width) in pixels.
+        georeference: Where it lies, or None: without CRS or geotransform there is no place.
+        dtype: NumPy's name of its values.
+        bands: The shown bands, counted from 1: one for grey, or three for red, green, blue.
+        block: (height, width) of what is decoded at once.
+        overview_sizes: (height, width) of its smaller copies, largest first.
     """
-    if path.suffix.lower() not in TIFF_SUFFIXES:
-        return False
-    tags = _tags(path)
-    if _CRS_TAG not in tags:
-        return False
-    if tags & _TRANSFORM_TAGS:
-        return True
-    logger.warning("%s has no geotransform: it is read as an image without a place.", path)
-    return False
+
+    def __init__(
+        self,
+        path: Path,
+        bands: Sequence[int | str] | None = None,
+        stretch: Stretch | None = None,
+    ) -> None:
+        self.path = path
+        self._handle = _Handle()
+        dataset = self._dataset()
+        self.size: tuple[int, int] = (dataset.height, dataset.width)
+        self._choice: BandChoice = choose_bands(dataset, path, bands)
+        self.bands, self.dtype = self._choice.shown, self._choice.dtype
+        self.georeference: GeoReference | None = read_georeference(dataset, path)
+        first = self.bands[0]
+        self.block: tuple[int, int] = dataset.block_shapes[first - 1]
+        self.overview_sizes = tuple(
+            (-(-dataset.height // factor), -(-dataset.width // factor))
+            for factor in sorted(dataset.overviews(first))
+        )
+        self._blocks = self._sparse_index(dataset)
+        if stretch is not None:
+            if len(stretch.low) != len(self.bands):
+                raise BandError(
+                    f"a stretch of {len(stretch.low)} bands is given for {len(self.bands)} shown "
+                    f"bands of {path}."
+                )
+            self.stretch = stretch
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        bands: Sequence[int | str] | None = None,
+        stretch: Stretch | None = None,
+    ) -> "Raster":
+        """Open a raster file.
+
+        Args:
+            path: A local file of one of `raster_files.FORMATS`.
+            bands: One band or three, by number from 1 or name; see `choose_bands`.
+            stretch: From values to levels; found from a sample if not given.
+
+        Raises:
+            ImageReadError: If it cannot be read.
+            BandError: If a band is not there.
+            GeoError: If its geotransform maps all pixels onto a line or a point.
+        """
+        check_local(path)
+        return cls(Path(path), bands, stretch)
+
+    @cached_property
+    def stretch(self) -> Stretch:
+        """From values to levels: as they are for 8 bits, else percentiles, found when asked for."""
+        if self._choice.palette is not None:
+            return Stretch.identity(3)
+        if self.dtype == "uint8":
+            return Stretch.identity(len(self.bands), self._choice.bits or 8)
+        return find_stretch(self)
+
+    def gsd_m(self) -> float | None:
+        """Return the metres on the ground of a pixel in the middle; None if it has no place."""
+        return None if self.georeference is None else self.georeference.gsd_m(self.size)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the file's content, computed once for each state of the file."""
+        state = _state_of(self.path)
+        if self._hash is None or self._hash[0] != state:
+            self._hash = (state, sha256_of(self.path))
+        return self._hash[1]
+
+    _hash: tuple[tuple[int, int], str] | None = None
+
+    def content_key(self) -> str:
+        """Return a hash of what `read` answers: of the file, the shown bands and the stretch."""
+        parts = (self.sha256(), repr(self.bands), self.stretch.model_dump_json())
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def is_empty(self, window: PixelWindow) -> bool:
+        """Say whether a window is known to hold nothing valid, without decoding anything.
+
+        True for windows outside the raster, and where a sparse GeoTIFF with nodata or alpha has no
+        blocks; false where only decoding can tell.
+        """
+        inside = window.cut(self.size)
+        if inside is None:
+            return True
+        if self._blocks is None:
+            return False
+        with gdal_errors(self.path):
+            return not self._blocks.any_in(self._dataset(), inside)
+
+    def filled_blocks(self) -> NDArray[np.int64]:
+        """Return the blocks that may hold something, counted row by row."""
+        if self._blocks is not None:
+            with gdal_errors(self.path):
+                return self._blocks.positions(self._dataset())
+        rows, columns = (-(-n // block) for n, block in zip(self.size, self.block, strict=True))
+        return np.arange(rows * columns)
+
+    def read(self, window: PixelWindow, size: tuple[int, int] | None = None) -> RasterWindow:
+        """Read a window as RGB.
+
+        Args:
+            window: It may reach outside, where nothing is valid.
+            size: (height, width) to read it at. Where that is smaller, overviews are used and
+                pixels averaged over their valid parts; a pixel is valid if any of its parts is.
+
+        Raises:
+            ImageReadError: If the file is damaged there.
+        """
+        size = size or (window.height, window.width)
+        pixels = np.zeros((3, *size), dtype=np.uint8)
+        valid = np.zeros(size, dtype=np.bool_)
+        for rows, columns in self._pieces(window, size):
+            values, held = self._decode(rows, columns)
+            shown, held = self._colours(values, held)
+            inside = held.any(axis=0)
+            pixels[:, rows.cells, columns.cells] = np.where(inside, shown, 0)
+            valid[rows.cells, columns.cells] = inside
+        place = self.georeference
+        return RasterWindow(pixels, valid, place and place.of_window(window, size))
+
+    def read_values(
+        self, window: PixelWindow, size: tuple[int, int] | None = None
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Read the values of the shown bands as stored, [N, h, w], and where each holds one."""
+        size = size or (window.height, window.width)
+        shape = (len(self.bands), *size)
+        values, held = np.zeros(shape, dtype=self.dtype), np.zeros(shape, dtype=np.bool_)
+        for rows, columns in self._pieces(window, size):
+            place = (slice(None), rows.cells, columns.cells)
+            values[place], held[place] = self._decode(rows, columns)
+        return values, held
+
+    def _pieces(self, window: PixelWindow, size: tuple[int, int]) -> list[tuple[Span, Span]]:
+        """Cut a window into what is decoded at once; pieces that are known to be empty left out."""
+        rows = spans_of(window.y, window.height, size[0], self.size[0], PIECE_SIDE)
+        columns = spans_of(window.x, window.width, size[1], self.size[1], PIECE_SIDE)
+        return [
+            (row, column)
+            for row in rows
+            for column in columns
+            if self._blocks is None or not self.is_empty(_around(row, column))
+        ]
+
+    def _decode(self, rows: Span, columns: Span) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Read the values of a piece [N, h, w], and where each band holds one."""
+        from rasterio.enums import Resampling
+        from rasterio.windows import Window
+
+        choice, shape = self._choice, (rows.number, columns.number)
+        source = Window(
+            columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+        )
+        smooth = (
+            Resampling.average if shape < (source.height, source.width) else Resampling.bilinear
+        )
+        how = {
+            "window": source,
+            "resampling": Resampling.nearest if choice.palette is not None else smooth,
+        }
+        with gdal_errors(self.path), gdal_options():
+            dataset = self._dataset()
+            indexes = [*self.bands, *([choice.alpha] if choice.alpha else [])]
+            values = dataset.read(indexes, out_shape=(len(indexes), *shape), **how)
+            mask = dataset.read_masks(1, out_shape=shape, **how) if choice.masked else None
+        held = np.ones((len(self.bands), *shape), dtype=np.bool_)
+        if choice.alpha:
+            held &= values[-1] > 0
+            values = values[:-1]
+        if mask is not None:
+            held &= mask > 0
+        for band, ok, nodata in zip(values, held, choice.nodata, strict=True):
+            ok &= _holds(band, nodata)
+        return values, held
+
+    def _colours(
+        self, values: NDArray[np.generic], held: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Turn values of the shown bands into RGB [3, h, w]."""
+        palette = self._choice.palette
+        if palette is not None:
+            colours = palette[values[0]].transpose(2, 0, 1)  # [4, h, w]
+            return colours[:3], held & (colours[3] > 0)
+        levels = self.stretch.to_levels(values)
+        return np.broadcast_to(levels, (3, *levels.shape[1:])), held
+
+    def _sparse_index(self, dataset: "DatasetReader") -> FilledBlocks | None:
+        """Return the index of filled blocks, if blocks that are not there hold nothing valid."""
+        choice = self._choice
+        missing_is_nothing = choice.alpha is not None or None not in choice.nodata
+        if dataset.driver != "GTiff" or choice.masked or not missing_is_nothing:
+            return None
+        return FilledBlocks(self.size, self.block, self.bands)
+
+    def _dataset(self) -> "DatasetReader":
+        """Return this thread's GDAL dataset; a forked process may not use its parent's."""
+        handle = self._handle
+        if handle.dataset is None or handle.process != os.getpid():
+            handle.dataset, handle.process = open_dataset(self.path), os.getpid()
+        return handle.dataset
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out the handle, and find the stretch first, so that all processes have the same."""
+        _ = self.stretch
+        return {name: value for name, value in self.__dict__.items() if name != "_handle"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _handle=_Handle())
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written: its bytes and the time of its last change."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ImageReadError(f"cannot read {path}: it has gone since it was opened") from error
+    return (state.st_size, state.st_mtime_ns)
+
+
+def _around(rows: Span, columns: Span) -> PixelWindow:
+    """Return the whole pixels that a piece touches."""
+    x, y = math.floor(columns.start), math.floor(rows.start)
+    return PixelWindow(x, y, math.ceil(columns.stop) - x, math.ceil(rows.stop) - y)
+
+
+def _holds(values: NDArray[np.generic], nodata: float | None) -> NDArray[np.bool_]:
+    """Say where a band holds a number that does not stand for none."""
+    real = values.dtype.kind == "f"
+    held: NDArray[np.bool_] = np.isfinite(values) if real else np.ones(values.shape, np.bool_)
+    if nodata is None or np.isnan(nodata):
+        return held
+    if real:  # written with fewer digits than the band has
+        held &= ~np.isclose(values, nodata, rtol=NODATA_ROUNDING, atol=0.0)
+        return held
+    return np.asarray(values != values.dtype.type(nodata))
+
+
+def has_georeference(path: Path) -> bool:
+    """Say whether a raster file names a CRS and holds a geotransform; false if it is no raster."""
+    try:
+        return Raster.open(path).georeference is not None
+    except ImageReadError:
+        return False  # whoever reads the pixels says what is wrong
 
 
 def read_raster(path: Path) -> RasterImage:
-    """Read a GeoTIFF of 8 bits a band, grey, palette or RGB, with or without opaque alpha.
+    """Read a whole raster as RGB; pixels that hold nothing are 0.
 
     Raises:
-        ImageReadError: If it cannot be read, or has other bands, depths or sizes.
+        ImageReadError: If it cannot be read, or has more than `MAX_PIXELS`.
         GeoError: If its geotransform maps all pixels onto a line or a point.
     """
-    import rasterio  # heavy: imported when used
-    from rasterio.errors import RasterioError
-
-    try:
-        with rasterio.open(path.resolve(), driver="GTiff", sharing=False) as dataset:
-            problem = _refusal(dataset)
-            if problem is None:
-                georeference = _georeference(dataset, path)
-                return RasterImage(_rgb(dataset, path), georeference)
-    except RasterioError as error:
-        problem = f"damaged or cut off ({' '.join(str(error).split())})"
-    raise ImageReadError(f"cannot read {path}: {problem}")
-
-
-def _refusal(dataset: "DatasetReader") -> str | None:
-    """Say why a raster is not of an accepted kind, or None."""
-    if dataset.height * dataset.width > MAX_PIXELS:
-        return (
-            f"{dataset.height} x {dataset.width} pixels; at most {MAX_PIXELS:,} are read: "
-            "cut it into tiles"
+    raster = Raster.open(path)
+    height, width = raster.size
+    if height * width > MAX_PIXELS:
+        raise ImageReadError(
+            f"cannot read {path} at once: {height} x {width} pixels; at most {MAX_PIXELS:,} are "
+            "read: give boxes to describe parts of it, or cut it into tiles"
         )
-    for dtype in dataset.dtypes:
-        if dtype != "uint8":
-            return f"{dtype} bands; 8 bits (uint8) are allowed: scale it to 8 bits"
-    if bits := dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS"):
-        return f"{bits} bits a band; 8 bits are allowed: scale it to 8 bits"
-    colours = dataset.count - _has_alpha(dataset)
-    if colours not in (1, 3):
-        bands = "band" if colours == 1 else "bands"
-        return f"{colours} {bands} beside alpha; 1 or 3 are allowed: {_MANY_COLOURS}"
-    return None
-
-
-def _has_alpha(dataset: "DatasetReader") -> bool:
-    """Say whether the last band is alpha."""
-    from rasterio.enums import ColorInterp
-
-    return bool(dataset.colorinterp[-1] == ColorInterp.alpha)
-
-
-def _rgb(dataset: "DatasetReader", path: Path) -> NDArray[np.uint8]:
-    """Read the bands as RGB, [3, H, W]."""
-    from rasterio.enums import ColorInterp
-
-    bands: NDArray[np.uint8] = dataset.read()  # [1 or 3 and perhaps alpha, H, W]
-    if _has_alpha(dataset):
-        if bands[-1].min() < 255:
-            raise ImageReadError(
-                f"cannot read {path}: transparent pixels; opaque rasters are allowed: "
-                "fill or crop them"
-            )
-        bands = bands[:-1]
-    if len(bands) == 3:
-        return np.ascontiguousarray(bands)
-    if dataset.colorinterp[0] == ColorInterp.palette:
-        table = np.zeros((256, 3), dtype=np.uint8)
-        for value, colour in dataset.colormap(1).items():
-            table[value] = colour[:3]
-        return np.ascontiguousarray(table[bands[0]].transpose(2, 0, 1))  # [3, H, W]
-    return np.repeat(bands, 3, axis=0)  # [3, H, W]
-
-
-def _georeference(dataset: "DatasetReader", path: Path) -> GeoReference | None:
-    """Return where a raster lies; None where its tags name no CRS."""
-    if dataset.crs is None:
-        logger.warning("%s names no CRS: its geotransform is not used.", path)
-        return None
-    if dataset.transform.is_degenerate:
-        raise GeoError(
-            f"{path} has the geotransform {tuple(dataset.transform)[:6]}, which maps its pixels "
-            "onto a line or a point. Write the right one with `gdal_edit.py -a_ullr`."
-        )
-    a, b, c, d, e, f = tuple(dataset.transform)[:6]
-    return GeoReference(dataset.crs.to_string(), (a, b, c, d, e, f), dataset.nodata)
-
-
-def _tags(path: Path) -> set[int]:
-    """Return the ids of the tags in the first directory of a TIFF; none if it is no sound TIFF."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-            order = {b"II": "<", b"MM": ">"}.get(head[:2])
-            if order is None:
-                return set()
-            (version,) = struct.unpack_from(f"{order}H", head, 2)
-            if version not in _LAYOUTS:
-                return set()
-            place, offset_form, count_form, entry = _LAYOUTS[version]
-            (offset,) = struct.unpack_from(order + offset_form, head, place)
-            file.seek(offset)
-            count_bytes = file.read(struct.calcsize(count_form))
-            (count,) = struct.unpack(order + count_form, count_bytes)
-            entries = file.read(min(count, _MAX_TAGS) * entry)
-    except (OSError, OverflowError, struct.error):
-        return set()  # whoever reads the pixels says what is wrong
-    starts = range(0, len(entries) - entry + 1, entry)
-    return {struct.unpack_from(f"{order}H", entries, start)[0] for start in starts}
+    read = raster.read(PixelWindow.whole(raster.size))
+    return RasterImage(read.pixels, read.georeference)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from skycue.errors import GeoError
+from skycue.geo.crs import WGS84, reproject
+from skycue.geo.georeference import GeoReference
 from skycue.geo.outlines import outline_mask, polygons_of
-from skycue.geo.raster import GeoReference
 
 if TYPE_CHECKING:
     from shapely import MultiPolygon
@@ -27,8 +28,6 @@ Mask = NDArray[np.bool_]
 Extent = tuple[float, float, float, float]
 """West, south, east, north."""
 
-WGS84 = "EPSG:4326"
-"""The CRS of GeoJSON; coordinates are given as longitude, latitude."""
 DECIMALS = 8
 """Of coordinates in degrees: about a millimetre on the ground."""
 HALF_TURN = 180.0
@@ -37,8 +36,6 @@ TURN = 360.0
 """Degrees of longitude around the Earth."""
 LONGEST_EDGE = 32.0
 """Pixels. Longer edges get more corners, for a straight edge in one CRS is bent in another."""
-
-_ASSIGN = "Assign the right CRS and geotransform with `gdal_edit.py -a_srs` and `-a_ullr`."
 
 
 class MaskedObject(NamedTuple):
@@ -144,31 +141,6 @@ def _to_wgs84(outline: MultiPolygon, georeference: GeoReference) -> MultiPolygon
         holes = [_shift_beside(place(ring), shell) for ring in polygon.interiors]
         polygons.append(make_valid(Polygon(shell, holes)))
     return polygons_of(unary_union(polygons))
-
-
-def reproject(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
-    """Bring points [N, 2] from one CRS to another; degrees are longitude, latitude."""
-    from rasterio._err import CPLE_BaseError  # GDAL's errors; rasterio.errors leaves them out
-    from rasterio.crs import CRS
-    from rasterio.errors import CRSError
-    from rasterio.warp import transform
-
-    try:
-        systems = [CRS.from_string(source), CRS.from_string(target)]
-    except CRSError as error:
-        raise GeoError(
-            f"no coordinate reference system '{' '.join(str(error).split())}'. {_ASSIGN}"
-        ) from error
-    for system in systems:
-        if not (system.is_geographic or system.is_projected):
-            raise GeoError(f"the CRS '{system.to_wkt()[:60]}' is not tied to the Earth. {_ASSIGN}")
-    try:
-        placed = np.array(transform(*systems, points[:, 0], points[:, 1])).T  # [N, 2]
-    except CPLE_BaseError:  # GDAL gives up at the first point, or answers infinity below
-        placed = np.full_like(points, np.inf)
-    if not np.isfinite(placed).all():
-        raise GeoError(f"pixels lie where the CRS '{source[:60]}' does not reach. {_ASSIGN}")
-    return placed
 
 
 def _unwrap(ring: NDArray[np.float64]) -> NDArray[np.float64]:
