@@ -225,7 +225,7 @@ def compare(batch: Sequence[Answer], alone: Sequence[Answer]) -> float:
             worst = max(worst, abs(one.score - two.score))
             pixels = 0.0
             if one.mask is not None and two.mask is not None:
-                pixels = float(np.mean(one.mask != two.mask))
+                pixels = float(np.mean(one.mask.full() != two.mask.full()))
             alike = one.span == two.span and (one.mask is None) == (two.mask is None)
             if not alike or max(worst, pixels) > TOLERANCE:
                 raise DifferentOutputsError(f"box {number}: the masks of {one.text!r} differ")

@@ -57,7 +57,8 @@ class Sides:
             features.rows(rows), self._middles(corners), frame.to_unit(corners)
         )
         logits = decoded.logits[:, 0]  # [R, h, w]
-        return logits, paste_masks([logits], [frame], (size[0], size[1]))
+        masks = paste_masks([logits], [frame], (size[0], size[1]))
+        return logits, np.stack([mask.full() for mask in masks])
 
     def _middles(self, corners: Tensor) -> Tensor:
         """Return SAM's vector of the point in the middle of each box, [R, 1, D]."""

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, JsonValue
 
 from skycue.boxes import Box, xyxy_to_xywh
-from skycue.data.instances import instance_of
-from skycue.data.rle import Rle, encode_mask
+from skycue.data.mask_crops import MaskCrop
+from skycue.data.rle import Rle
 from skycue.files import write_atomically
 from skycue.geo.raster import GeoReference, RasterImage
 from skycue.geo.vectors import MaskedObject, features_of
 from skycue.region_drawing import DrawnPhrase, draw_region
-
-Mask = NDArray[np.bool_]
 
 ANSWER_FILE = "answer.json"
 MASKS_FILE = "masks.json"
@@ -46,10 +44,8 @@ class AnswerPhrase:
     """The words."""
     span: tuple[int, int]
     """First character in the caption, and the one after the last."""
-    mask: Mask | None
-    """Their pixels, [H, W]; None where the model gave none."""
-    box: Box | None
-    """Tight around the mask; None where it has no pixels."""
+    mask: MaskCrop | None
+    """Their pixels, as a crop; None where the model gave none."""
     score: float
     """How sure the model is of the mask, in [0, 1]."""
     class_name: str | None = None
@@ -59,11 +55,20 @@ class AnswerPhrase:
 
     @classmethod
     def of_mask(
-        cls, caption: str, span: tuple[int, int], mask: Mask | None, score: float
+        cls,
+        caption: str,
+        span: tuple[int, int],
+        mask: MaskCrop | NDArray[np.bool_] | None,
+        score: float,
     ) -> "AnswerPhrase":
-        """Return a phrase with the tight box around its mask."""
-        found = None if mask is None else instance_of("", mask)
-        return cls(caption[slice(*span)], span, mask, found.box if found else None, score)
+        """Return the phrase at a span of a caption; a full mask [H, W] is cut to its crop."""
+        crop = MaskCrop.of(mask) if isinstance(mask, np.ndarray) else mask
+        return cls(caption[slice(*span)], span, crop, score)
+
+    @property
+    def box(self) -> Box | None:
+        """Tight around the mask; None where it has no pixels."""
+        return None if self.mask is None else self.mask.box
 
 
 class PhraseJson(BaseModel, frozen=True, extra="forbid"):
@@ -122,7 +127,7 @@ class Answer:
             PhraseJson(
                 text=phrase.text,
                 span=phrase.span,
-                mask=None if phrase.mask is None else encode_mask(phrase.mask),
+                mask=None if phrase.mask is None else phrase.mask.to_rle(),
                 box=phrase.box,
                 score=phrase.score,
                 class_name=phrase.class_name,
@@ -160,8 +165,8 @@ class Answer:
                     "id": number + 1,
                     "image_id": 1,
                     "category_id": names.index(phrase.class_name or UNNAMED) + 1,
-                    "segmentation": encode_mask(phrase.mask).model_dump(mode="json"),
-                    "area": int(np.count_nonzero(phrase.mask)),
+                    "segmentation": phrase.mask.to_rle().model_dump(mode="json"),
+                    "area": phrase.mask.area,
                     "bbox": list(xyxy_to_xywh(phrase.box)),
                     "iscrowd": 0,
                     "score": phrase.score,
@@ -192,7 +197,7 @@ class Answer:
         """
         objects = [
             MaskedObject(
-                phrase.mask,
+                None if phrase.mask is None else phrase.mask.pixels,
                 {
                     "phrase": phrase.text,
                     "score": phrase.score,
@@ -203,6 +208,7 @@ class Answer:
                     "image": self.image,
                     "model": self.model,
                 },
+                (0, 0) if phrase.mask is None else phrase.mask.corner,
             )
             for number, phrase in enumerate(self.phrases)
         ]
@@ -291,7 +297,7 @@ def find_flags(
             flags.append(f"phrase {number} has no words")
         if phrase.mask is None:
             flags.append(f"{name} has no mask")
-        elif not phrase.mask.any():
+        elif phrase.mask.box is None:
             flags.append(f"{name} has a mask without area")
     return tuple(flags)
 

@@ -37,14 +37,11 @@ def calibrate(describer: RegionDescriber, held_out: RegionImages) -> Calibration
         encoded = describer.encode(np.ascontiguousarray(image.pixels.transpose(2, 0, 1)))
         answers = encoded.describe_all([box_of(image, item) for item in boxes])
         for item, answer in zip(boxes, answers, strict=True):
-            masked = [phrase for phrase in answer.phrases if phrase.mask is not None]
-            overlaps = iou_matrix(
-                [phrase.mask for phrase in masked if phrase.mask is not None],
-                outlines_of(image, item),
-            )
+            masked = [(p.mask.to_rle(), p.score) for p in answer.phrases if p.mask is not None]
+            overlaps = iou_matrix([mask for mask, _ in masked], outlines_of(image, item))
             paired = dict(best_pairs(overlaps)) if overlaps.size else {}
-            for row, phrase in enumerate(masked):
-                scores.append(phrase.score)
+            for row, (_, score) in enumerate(masked):
+                scores.append(score)
                 right.append(row in paired and overlaps[row, paired[row]] >= RIGHT_IOU)
     return fit_calibration(scores, right)
 

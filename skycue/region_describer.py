@@ -20,6 +20,7 @@ from torch import Tensor
 from skycue.answers import Answer, AnswerPhrase, find_flags
 from skycue.backbones.segmenter import MaskFeatures
 from skycue.boxes import Box, Frame, box_iou, check_box
+from skycue.data.mask_crops import MaskCrop
 from skycue.device import autocast, explain_out_of_memory
 from skycue.errors import ImageReadError
 from skycue.region_inputs import read_region_image
@@ -255,8 +256,7 @@ class EncodedRegions:
         for phrase in answer.phrases:
             mask = None
             if phrase.mask is not None:
-                mask = np.zeros(self.size, dtype=np.bool_)
-                mask[top:bottom, left:right] = phrase.mask
+                mask = phrase.mask.moved_to(self.size, (left, top))
             phrases.append(AnswerPhrase.of_mask(answer.caption, phrase.span, mask, phrase.score))
         window = (x, y, float(right), float(bottom))
         return replace(
@@ -353,12 +353,11 @@ class EncodedRegions:
         return float(1 / (1 + np.exp(-(scale * np.log(clipped / (1 - clipped)) + bias))))
 
 
-def _view_of(mask: NDArray[np.bool_], frames: Sequence[Frame]) -> int:
+def _view_of(mask: MaskCrop, frames: Sequence[Frame]) -> int:
     """Return the narrowest frame that holds more than half of a mask, or the widest."""
-    area = int(np.count_nonzero(mask))
     for view, frame in enumerate(frames[:-1]):
-        x_min, y_min, x_max, y_max = (max(0, round(edge)) for edge in frame.box)
-        if area and np.count_nonzero(mask[y_min:y_max, x_min:x_max]) > area / 2:
+        x_min, y_min, x_max, y_max = (round(edge) for edge in frame.box)
+        if mask.area_within((x_min, y_min, x_max, y_max)) > mask.area / 2:
             return view
     return len(frames) - 1
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skycue.boxes import Box
+from skycue.data.mask_crops import MaskCrop
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,12 +53,12 @@ class DrawnPhrase(NamedTuple):
 
     Attributes:
         span: First character in the caption, and the one after the last.
-        mask: Its pixels, [H, W], or None where it has none.
+        mask: Its pixels, or None where it has none.
         note: What stands in grey behind it, such as a score; may be empty.
     """
 
     span: tuple[int, int]
-    mask: NDArray[np.bool_] | None
+    mask: MaskCrop | None
     note: str = ""
 
 
@@ -122,7 +123,11 @@ def _draw_image(
     step = -(-max(height, width) // MAX_DRAWN_SIDE)  # rounded up
     picture = pixels[:, ::step, ::step].transpose(1, 2, 0) / 255.0  # [h, w, 3]
     extent = (0.0, float(width), float(height), 0.0)
-    masks = [(n, p.mask[::step, ::step]) for n, p in enumerate(phrases) if p.mask is not None]
+    masks = [
+        (number, phrase.mask.full()[::step, ::step].copy())
+        for number, phrase in enumerate(phrases)
+        if phrase.mask is not None
+    ]
     for number, mask in masks:
         colour = _rgb(phrase_colour(number))
         picture[mask] = (1 - MASK_OPACITY) * picture[mask] + MASK_OPACITY * colour

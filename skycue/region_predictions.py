@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from skycue.boxes import Box
 from skycue.config import Config
-from skycue.data.rle import Rle, encode_mask
+from skycue.data.rle import Rle
 from skycue.errors import RunError
 from skycue.files import write_atomically
 from skycue.progress import track
@@ -77,7 +77,7 @@ class Prediction(Config):
         phrases = tuple(
             PredictedPhrase(
                 text=phrase.text,
-                mask=None if phrase.mask is None else encode_mask(phrase.mask),
+                mask=None if phrase.mask is None else phrase.mask.to_rle(),
                 score=float(phrase.score),
             )
             for phrase in answer.phrases

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skycue.boxes import Frame
 from skycue.data.instances import Instance
+from skycue.data.mask_crops import MaskCrop
 
 OUTSIDE = (127, 127, 127)
 """Colour of what lies outside of the image, in levels of RGB: grey."""
@@ -83,7 +84,7 @@ def _behind(low: int, high: int, offset: float, step: float) -> tuple[float, flo
 
 def paste_masks(
     logits: Sequence[Tensor], frames: Sequence[Frame], size: tuple[int, int]
-) -> NDArray[np.bool_]:
+) -> list[MaskCrop]:
     """Turn mask logits on frames into masks of the image; where frames overlap the earlier counts.
 
     Args:
@@ -92,20 +93,42 @@ def paste_masks(
         size: (height, width) of the image.
 
     Returns:
-        Where the logits, interpolated at the pixels' centres, are above 0, [K, H, W].
+        Where the logits, interpolated at the pixels' centres, are above 0: K masks.
     """
-    masks = np.zeros((len(logits[0]), *size), dtype=np.bool_)
-    if len(masks) == 0:
-        return masks
-    for values, frame in zip(reversed(logits), reversed(frames), strict=True):
-        x_min, y_min, x_max, y_max = frame.box
-        left, right = max(math.ceil(x_min - 0.5), 0), min(math.floor(x_max + 0.5), size[1])
-        top, bottom = max(math.ceil(y_min - 0.5), 0), min(math.floor(y_max + 0.5), size[0])
-        if left >= right or top >= bottom:
-            continue
-        x = (torch.arange(left, right) + 0.5 - frame.x_min) / frame.width * 2 - 1
-        y = (torch.arange(top, bottom) + 0.5 - frame.y_min) / frame.height * 2 - 1
-        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]  # [1, h, w, 2]
-        found = F.grid_sample(values[None], grid, align_corners=False, padding_mode="border")[0]
-        masks[:, top:bottom, left:right] = (found > 0).numpy()
+    places = [_pixels_in(frame, size) for frame in frames]
+    left, top = (min(place[axis] for place in places) for axis in (0, 1))
+    right, bottom = (max(place[axis] for place in places) for axis in (2, 3))
+    grids = [_grid_of(*pair) for pair in zip(frames, places, strict=True)]
+    masks = []
+    for number in range(len(logits[0])):
+        canvas = np.zeros((max(bottom - top, 0), max(right - left, 0)), dtype=np.bool_)
+        for values, grid, place in reversed(list(zip(logits, grids, places, strict=True))):
+            if grid is None:
+                continue
+            shown = values[None, number : number + 1]
+            found = F.grid_sample(shown, grid, align_corners=False, padding_mode="border")[0, 0]
+            x_min, y_min, x_max, y_max = place
+            canvas[y_min - top : y_max - top, x_min - left : x_max - left] = (found > 0).numpy()
+        masks.append(MaskCrop.of(canvas, (left, top), size))
     return masks
+
+
+def _pixels_in(frame: Frame, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the pixels of an image whose centres lie in a frame: left, top, right, bottom."""
+    x_min, y_min, x_max, y_max = frame.box
+    left, right = max(math.ceil(x_min - 0.5), 0), min(math.floor(x_max + 0.5), size[1])
+    top, bottom = max(math.ceil(y_min - 0.5), 0), min(math.floor(y_max + 0.5), size[0])
+    return (left, top, right, bottom)
+
+
+def _grid_of(frame: Frame, place: tuple[int, int, int, int]) -> Tensor | None:
+    """Return where the centres of pixels lie in a frame, [1, h, w, 2]; None where there are none.
+
+    Its edges are -1 and 1, as `grid_sample` counts.
+    """
+    left, top, right, bottom = place
+    if left >= right or top >= bottom:
+        return None
+    x = (torch.arange(left, right) + 0.5 - frame.x_min) / frame.width * 2 - 1
+    y = (torch.arange(top, bottom) + 0.5 - frame.y_min) / frame.height * 2 - 1
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]

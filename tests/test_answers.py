@@ -44,7 +44,7 @@ def test_json_is_one_line_that_holds_everything() -> None:
     for phrase, kept in zip(ANSWER.phrases, read.phrases, strict=True):
         assert (kept.mask is None) == (phrase.mask is None)
         if kept.mask is not None and phrase.mask is not None:
-            np.testing.assert_array_equal(decode_mask(kept.mask), phrase.mask)
+            np.testing.assert_array_equal(decode_mask(kept.mask), phrase.mask.full())
 
 
 def test_pycocotools_reads_the_masks_back(
@@ -59,7 +59,8 @@ def test_pycocotools_reads_the_masks_back(
     annotations: list[dict[str, Any]] = coco.loadAnns(coco.getAnnIds())
     assert len(annotations) == 2  # the cloud has no mask
     for phrase, entry in zip(ANSWER.phrases, annotations, strict=False):
-        np.testing.assert_array_equal(coco.annToMask(entry), phrase.mask)
+        assert phrase.mask is not None
+        np.testing.assert_array_equal(coco.annToMask(entry), phrase.mask.full())
         assert entry["area"] == np.count_nonzero(coco.annToMask(entry))
         assert (entry["phrase"], entry["score"]) == (phrase.text, phrase.score)
     assert annotations[0]["bbox"] == [10.0, 5.0, 20.0, 21.0]
@@ -113,7 +114,7 @@ def test_the_files_are_written_and_geojson_only_with_a_place(tmp_path: Path) -> 
     ],
 )
 def test_a_doubtful_caption_is_flagged(caption: str, is_cut: bool, flags: tuple[str, ...]) -> None:
-    phrase = AnswerPhrase("a tank", (0, 6), np.ones((2, 2), np.bool_), (0.0, 0.0, 2.0, 2.0), 0.9)
+    phrase = AnswerPhrase.of_mask("a tank", (0, 6), np.ones((2, 2), np.bool_), 0.9)
     assert find_flags(caption, [phrase], is_cut=is_cut) == flags
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from skycue.answers import Answer, AnswerPhrase
 from skycue.boxes import Box
+from skycue.data.mask_crops import MaskCrop
 from skycue.errors import BoxError, ConfigError, ImageReadError
 from skycue.region_describer import EncodedRegions, RegionDescriber, _prompted, _view_of
 from skycue.region_network import Calibration
@@ -44,7 +45,7 @@ def assert_same(one: Answer, other: Answer, *, exactly: bool = False) -> None:
         )
         assert phrase.mask is not None
         assert same.mask is not None
-        assert np.count_nonzero(phrase.mask != same.mask) <= (0 if exactly else 3)
+        assert np.count_nonzero(phrase.mask.full() != same.mask.full()) <= (0 if exactly else 3)
 
 
 @pytest.mark.parametrize("config", [TINY, WHOLE, SAM_WHOLE], ids=["windows", "whole", "sam"])
@@ -77,7 +78,7 @@ def test_an_answer_says_all_that_was_seen(encoded: EncodedRegions) -> None:
         for phrase in answer.phrases:
             assert phrase.text == answer.caption[slice(*phrase.span)]
             assert phrase.mask is not None
-            assert phrase.mask.shape == (60, 90)
+            assert phrase.mask.size == (60, 90)
             assert 0 < phrase.score < 1
     assert len(set(counts)) > 1
     assert 0 in counts
@@ -217,6 +218,10 @@ def block(x: int, y: int, width: int, height: int) -> NDArray[np.bool_]:
     return mask
 
 
+def crop(x: int, y: int, width: int, height: int) -> MaskCrop:
+    return MaskCrop.of(block(x, y, width, height))
+
+
 def phrases_of(*masks: NDArray[np.bool_] | None) -> list[AnswerPhrase]:
     return [AnswerPhrase.of_mask("a ship", (0, 6), mask, 0.5) for mask in masks]
 
@@ -234,10 +239,10 @@ def test_the_prompted_phrase_is_the_one_whose_mask_fits_the_box_best() -> None:
 def test_a_mask_is_scored_on_the_narrowest_window_that_holds_most_of_it() -> None:
     frames = frames_around((40.0, 20.0, 50.0, 30.0), (60, 90), (2.0, 5.0), 64)
     assert frames[0].box == (35.0, 15.0, 55.0, 35.0)
-    assert _view_of(block(40, 20, 10, 10), frames) == 0
-    assert _view_of(block(47, 20, 20, 4), frames) == 1  # 8 of 20 columns inside
-    assert _view_of(block(0, 0, 0, 0), frames) == 1
-    assert _view_of(block(0, 0, 3, 3), frames) == 1
+    assert _view_of(crop(40, 20, 10, 10), frames) == 0
+    assert _view_of(crop(47, 20, 20, 4), frames) == 1  # 8 of 20 columns inside
+    assert _view_of(crop(0, 0, 0, 0), frames) == 1
+    assert _view_of(crop(0, 0, 3, 3), frames) == 1
 
 
 def test_a_small_box_is_described_on_a_window_as_if_that_were_the_image() -> None:
@@ -259,5 +264,5 @@ def test_a_small_box_is_described_on_a_window_as_if_that_were_the_image() -> Non
         assert phrase.score == same.score
         assert phrase.mask is not None
         assert same.mask is not None
-        np.testing.assert_array_equal(phrase.mask[3:49, 25:70], same.mask)
-        assert np.count_nonzero(phrase.mask) == np.count_nonzero(same.mask)
+        np.testing.assert_array_equal(phrase.mask.full()[3:49, 25:70], same.mask.full())
+        assert phrase.mask.area == same.mask.area

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from skycue.data.mask_crops import MaskCrop
 from skycue.region_drawing import DrawnPhrase, draw_region, phrase_colour
 
 CAPTION = "a white ship for $5_000 beside two cranes, in the harbor."
@@ -13,10 +14,10 @@ GREY = np.full((3, 80, 160), 128, np.uint8)
 BOX = (100.0, 20.0, 140.0, 60.0)
 
 
-def mask(x_min: int, y_min: int, x_max: int, y_max: int) -> NDArray[np.bool_]:
+def mask(x_min: int, y_min: int, x_max: int, y_max: int) -> MaskCrop:
     filled = np.zeros((80, 160), dtype=np.bool_)
     filled[y_min:y_max, x_min:x_max] = True
-    return filled
+    return MaskCrop.of(filled)
 
 
 PHRASES = (
@@ -77,7 +78,9 @@ def test_a_large_image_is_thinned_out_and_keeps_its_places() -> None:
     large = np.full((3, 3000, 100), 128, np.uint8)
     whole = np.zeros((3000, 100), dtype=np.bool_)
     whole[1500:] = True
-    drawn = picture(draw_region(large, (0, 0, 100, 3000), "half", [DrawnPhrase((0, 4), whole)]))
+    drawn = picture(
+        draw_region(large, (0, 0, 100, 3000), "half", [DrawnPhrase((0, 4), MaskCrop.of(whole))])
+    )
     middle = drawn.shape[1] // 2
     np.testing.assert_allclose(drawn[200, middle], 128, atol=1)
     np.testing.assert_allclose(

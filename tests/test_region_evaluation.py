@@ -98,7 +98,7 @@ def test_an_answer_without_phrases_or_masks_counts_as_nothing_found(tmp_path: Pa
                 return replace(
                     found, caption="Hm.", phrases=(), prompted=None, flags=("no phrase",)
                 )
-            bare = tuple(replace(phrase, mask=None, box=None) for phrase in found.phrases)
+            bare = tuple(replace(phrase, mask=None) for phrase in found.phrases)
             return replace(found, phrases=bare)
 
     scores = scores_of(Mute(), tmp_path)

@@ -55,13 +55,14 @@ def test_pasted_masks_are_those_of_a_loop_over_pixels(frames: list[Frame]) -> No
     pasted = paste_masks(logits, frames, SIZE)
     expected = paste_by_loops(logits, frames)
     assert np.count_nonzero(expected) > 50
-    np.testing.assert_array_equal(pasted, expected)
+    np.testing.assert_array_equal([mask.full() for mask in pasted], expected)
 
 
 def test_a_frame_outside_of_the_image_and_no_phrases_leave_nothing() -> None:
     away = Frame(100.0, 0.0, 10.0, 10.0, (8, 8))
-    assert not paste_masks([torch.ones(1, 4, 4)], [away], SIZE).any()
-    assert paste_masks([torch.ones(0, 4, 4)], [away], SIZE).shape == (0, *SIZE)
+    (nothing,) = paste_masks([torch.ones(1, 4, 4)], [away], SIZE)
+    assert (nothing.size, nothing.box, nothing.area) == (SIZE, None, 0)
+    assert paste_masks([torch.ones(0, 4, 4)], [away], SIZE) == []
 
 
 def test_a_window_of_the_image_s_own_pixels_is_a_copy_and_grey_outside() -> None:

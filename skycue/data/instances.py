@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from skycue.boxes import Box
+from skycue.data.mask_crops import MaskCrop
 from skycue.data.rle import PlainRle, Rle, decode_mask, polygons_to_mask, whole
 from skycue.errors import DatasetError
 
@@ -63,12 +64,8 @@ class InstanceImage(NamedTuple):
 
 def instance_of(class_name: str, mask: Mask) -> Instance | None:
     """Cut a mask [H, W] to its tight box; None where it is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        return None
-    y, x = int(rows[0]), int(columns[0])
-    crop = np.ascontiguousarray(mask[y : rows[-1] + 1, x : columns[-1] + 1])
-    return Instance(class_name, (x, y), crop)
+    cut = MaskCrop.of(mask)
+    return Instance(class_name, cut.corner, cut.pixels) if cut.pixels.size else None
 
 
 class _CocoImage(BaseModel):

@@ -42,12 +42,14 @@ class MaskedObject(NamedTuple):
     """What becomes one feature.
 
     Attributes:
-        mask: Its pixels, [H, W], or None if it has none.
+        mask: Its pixels, a crop [h, w] of the raster, or None if it has none.
         properties: What the feature says of it.
+        corner: (x, y) of the crop's upper left pixel in the raster.
     """
 
     mask: Mask | None
     properties: dict[str, JsonValue]
+    corner: tuple[int, int] = (0, 0)
 
 
 def features_of(
@@ -58,7 +60,7 @@ def features_of(
     An object without pixels becomes a feature without a geometry.
 
     Args:
-        objects: Masks [H, W] of one raster with the properties of their features.
+        objects: Masks of one raster with the properties of their features.
         georeference: Where the raster lies.
 
     Raises:
@@ -67,7 +69,7 @@ def features_of(
     features: list[JsonValue] = []
     extents: list[Extent] = []
     for entry in objects:
-        outline = None if entry.mask is None else outline_mask(entry.mask)
+        outline = None if entry.mask is None else outline_mask(entry.mask, entry.corner)
         feature, extent = feature_json(outline, entry.properties, georeference)
         features.append(feature)
         extents += [] if extent is None else [extent]

@@ -12,6 +12,7 @@ from bench.__main__ import SCRIPTS
 from bench.peak_memory import peaks, run_alone
 from bench.timing import DifferentOutputsError, Options
 from skycue.answers import Answer, AnswerPhrase
+from skycue.data.mask_crops import MaskCrop
 
 ONCE = Options(threads=1, rounds=1)
 MEBIBYTE = 2**20
@@ -33,7 +34,7 @@ def answer() -> Answer:
     """A caption with one phrase that owns half of an image of 20 x 20 pixels."""
     mask = np.zeros((20, 20), dtype=np.bool_)
     mask[:10] = True
-    phrase = AnswerPhrase("a ship", (0, 6), mask, (0.0, 0.0, 20.0, 10.0), 0.5)
+    phrase = AnswerPhrase.of_mask("a ship", (0, 6), mask, 0.5)
     box = (0.0, 0.0, 20.0, 10.0)
     return Answer("", (20, 20), box, "a ship", (phrase,), 0, (), "m", ())
 
@@ -85,7 +86,7 @@ def test_answers_that_differ_are_not_timed(what: str) -> None:
     assert phrase.mask is not None
     other = {
         "caption": replace(one, caption="a boat"),
-        "mask": replace(one, phrases=(replace(phrase, mask=~phrase.mask),)),
+        "mask": replace(one, phrases=(replace(phrase, mask=MaskCrop.of(~phrase.mask.full())),)),
         "score": replace(one, phrases=(replace(phrase, score=0.6),)),
     }[what]
     with pytest.raises(DifferentOutputsError, match="box 0"):
