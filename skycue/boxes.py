@@ -19,6 +19,18 @@ Box = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels."""
 
 
+class PlacedBox(NamedTuple):
+    """A box on a raster, with a name.
+
+    Attributes:
+        id: What results call it.
+        box: x_min, y_min, x_max, y_max in pixels of the raster.
+    """
+
+    id: str
+    box: Box
+
+
 class Frame(NamedTuple):
     """A rectangle of an image, shown to a network as `size` pixels; it may reach outside.
 

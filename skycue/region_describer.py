@@ -19,6 +19,7 @@ from torch import Tensor
 
 from skycue.answers import Answer, AnswerPhrase, find_flags
 from skycue.backbones.segmenter import MaskFeatures
+from skycue.box_windows import ViewNeeds
 from skycue.boxes import Box, Frame, box_iou, check_box
 from skycue.data.mask_crops import MaskCrop
 from skycue.device import autocast, explain_out_of_memory
@@ -116,6 +117,14 @@ class RegionDescriber:
             digest.update(key.encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
         return f"{self.name}@{digest.hexdigest()[:12]}"
+
+    @property
+    def needs(self) -> ViewNeeds:
+        """What the model asks of the window of a large raster that stands for "the image"."""
+        config = self.network.config
+        if config.windows:
+            return ViewNeeds.of_windows(config.windows, self.network.segmenter.input_size)
+        return ViewNeeds(config.small_box_window, self.network.segmenter.input_size)
 
     @torch.no_grad()
     def encode(self, image: Path | str | NDArray[np.uint8]) -> "EncodedRegions":

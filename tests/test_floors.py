@@ -33,6 +33,7 @@ FLOORS = (
         "drawing",
         "region_drawing",
         "windows",
+        "box_windows",
     ),
     # floor 2: frozen networks; none knows a method
     ("backbones",),
