@@ -1,0 +1,194 @@
+/** Labels become a classifier, the classifier a map over the raster; labels correct it. */
+import { batch } from "@preact/signals";
+import * as client from "../api/client";
+import { ConnectionError } from "../api/http";
+import type { Box, JobRecord, LabelRecord } from "../api/records";
+import { freeClassColour } from "./colours";
+import { History } from "./history";
+import { attempt, notify } from "./notices";
+import {
+  activeClass, canUndoLabel, classes, classMap, hiddenClasses, isOffline, job, labels, method, raster, readyRaster,
+  selectedLabel, windowSide,
+} from "./store";
+
+const POLL_MS = 500;
+/** Of squares to classify: what the server allows, and what it does by itself. */
+const SIDES = { least: 8, most: 4096, usual: 64 };
+/** Cells along a square that is classified. */
+const CELLS_ALONG = 2;
+/** More squares take minutes on two cores: cells are then as large as squares. */
+const MANY_SQUARES = 20_000;
+export const MIN_CLASSES = 2;
+
+const history = new History<LabelRecord[]>();
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Fetch the labels and the newest map of a raster, and follow a job that still runs. */
+export async function loadClasses(id: string): Promise<void> {
+  const [known, maps, jobs] = await Promise.all([client.labels(id), client.maps(id), client.jobs()]);
+  if (raster.value?.id !== id) return;
+  history.clear();
+  const newest = maps.toSorted((a, b) => a.created_at.localeCompare(b.created_at)).at(-1) ?? null;
+  const names = [...new Set([...(newest?.classes.map(({ name }) => name) ?? []), ...known.map((label) => label.class_name)])];
+  batch(() => {
+    labels.value = known;
+    selectedLabel.value = null;
+    canUndoLabel.value = false;
+    classMap.value = newest;
+    hiddenClasses.value = new Set();
+    classes.value = [];
+    for (const name of names) addClass(name);
+    activeClass.value = names[0] ?? null;
+    job.value = null;
+  });
+  const running = jobs.find((one) => one.raster === id && one.kind !== "prepare" && isRunning(one));
+  if (running !== undefined) void attempt(async () => void (await follow(id, running)));
+}
+
+/** Make a class and label with it from now on; one that exists is only chosen. */
+export function addClass(name: string): void {
+  const clean = name.trim();
+  if (clean === "") return;
+  if (!classes.value.some((one) => one.name === clean)) {
+    const colours = new Map(classMap.value?.classes.map((one) => [one.name, one.colour]));
+    const colour = colours.get(clean) ?? freeClassColour(classes.value.map((one) => one.colour));
+    classes.value = [...classes.value, { name: clean, colour }];
+  }
+  activeClass.value = clean;
+}
+
+/** Rename a class and all its labels. */
+export function renameClass(old: string, name: string): Promise<void> {
+  const clean = name.trim();
+  if (clean === "" || clean === old) return Promise.resolve();
+  const others = classes.value.filter((one) => one.name !== clean);
+  batch(() => {
+    classes.value = others.map((one) => (one.name === old ? { ...one, name: clean } : one));
+    if (activeClass.value === old) activeClass.value = clean;
+  });
+  return setLabels(labels.value.map((label) => (label.class_name === old ? { ...label, class_name: clean } : label)));
+}
+
+/** Delete a class with its labels. */
+export function deleteClass(name: string): Promise<void> {
+  classes.value = classes.value.filter((one) => one.name !== name);
+  if (activeClass.value === name) activeClass.value = classes.value[0]?.name ?? null;
+  return setLabels(labels.value.filter((label) => label.class_name !== name));
+}
+
+/** Label a box with the active class. */
+export async function labelBox(box: Box): Promise<void> {
+  const name = activeClass.value;
+  if (name === null) return notify("error", "Name a class first, then draw boxes of it.");
+  await setLabels([...labels.value, { id: "", box, class_name: name }]);
+}
+
+/** Give the selected label another class. */
+export function relabel(id: string, name: string): Promise<void> {
+  return setLabels(labels.value.map((label) => (label.id === id ? { ...label, class_name: name } : label)));
+}
+
+/** Delete the selected label. */
+export async function deleteLabel(): Promise<void> {
+  const id = selectedLabel.value;
+  if (id !== null) await setLabels(labels.value.filter((label) => label.id !== id));
+}
+
+/** Bring the labels back to what they were before the last change. */
+export async function undoLabel(): Promise<void> {
+  const before = history.undo();
+  if (before !== undefined) await store(before);
+}
+
+async function setLabels(next: LabelRecord[]): Promise<void> {
+  const before = labels.value;
+  if (await store(next)) history.remember(before);
+  canUndoLabel.value = history.canUndo;
+}
+
+async function store(next: LabelRecord[]): Promise<boolean> {
+  const id = raster.value!.id;
+  return attempt(async () => {
+    const kept = await client.putLabels(id, next.map(({ box, class_name }) => ({ box, class_name })));
+    if (raster.value?.id !== id) return;
+    const active = activeClass.value;
+    batch(() => {
+      labels.value = kept;
+      selectedLabel.value = null;
+      canUndoLabel.value = history.canUndo;
+      for (const label of kept) addClass(label.class_name); // undo may bring a class back
+      activeClass.value = active ?? activeClass.value;
+    });
+  });
+}
+
+/** The side of the squares to classify: as asked, or about that of the labels. */
+export function squareSide(): number {
+  if (windowSide.value !== null) return windowSide.value;
+  const sides = labels.value.map(({ box: [x0, y0, x1, y1] }) => Math.sqrt((x1 - x0) * (y1 - y0))).sort((a, b) => a - b);
+  const middle = sides[Math.floor(sides.length / 2)] ?? SIDES.usual;
+  return Math.min(Math.max(2 * Math.round(middle / 2), SIDES.least), SIDES.most);
+}
+
+/** Learn from the labels, then classify the raster with what was learned. */
+export async function fitAndClassify(): Promise<void> {
+  const opened = readyRaster.value!;
+  await attempt(async () => {
+    const side = squareSide();
+    const fitted = await follow(opened.id, await client.fit({
+      rasters: [opened.id], name: `classes of ${opened.name}`.slice(0, 200), method: method.value,
+    }));
+    if (fitted?.result == null || raster.value?.id !== opened.id) return;
+    const fine = Math.max(Math.floor(side / CELLS_ALONG), 4);
+    const squares = (opened.width / fine) * (opened.height / fine);
+    const stride = squares > MANY_SQUARES ? side : fine;
+    await follow(opened.id, await client.classify({ raster: opened.id, model: fitted.result, window: side, stride }));
+  });
+}
+
+/** Follow a job to its end; show the map that it makes. Returns it if it is done. */
+async function follow(id: string, started: JobRecord): Promise<JobRecord | null> {
+  let state = started;
+  while (raster.value?.id === id) {
+    job.value = state;
+    if (!isRunning(state)) break;
+    await sleep(POLL_MS);
+    try {
+      state = await client.job(state.id);
+      isOffline.value = false;
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error;
+      isOffline.value = true; // the job goes on without us
+    }
+  }
+  if (raster.value?.id !== id || state.status !== "done") return null;
+  if (state.kind === "classify" && state.result !== null) await showMap(state.result);
+  return state;
+}
+
+const isRunning = (state: JobRecord): boolean => state.status === "queued" || state.status === "running";
+
+async function showMap(id: string): Promise<void> {
+  const map = await client.oneMap(id);
+  const colours = new Map(map.classes.map((one) => [one.name, one.colour]));
+  batch(() => {
+    classMap.value = map;
+    hiddenClasses.value = new Set();
+    classes.value = classes.value.map((one) => ({ ...one, colour: colours.get(one.name) ?? one.colour }));
+    job.value = null;
+  });
+}
+
+/** Stop the job that is shown. */
+export function cancelJob(): Promise<boolean> {
+  return attempt(async () => {
+    if (job.value !== null) job.value = await client.cancelJob(job.value.id);
+  });
+}
+
+/** Show or hide a class of the map. */
+export function toggleClass(name: string): void {
+  const hidden = new Set(hiddenClasses.value);
+  if (!hidden.delete(name)) hidden.add(name);
+  hiddenClasses.value = hidden;
+}

@@ -1,0 +1,123 @@
+/** Rasters: those of the server, new ones from files, and the one that is looked at. */
+import { batch } from "@preact/signals";
+import * as client from "../api/client";
+import { ConnectionError } from "../api/http";
+import type { RasterRecord } from "../api/records";
+import { upload } from "../api/upload";
+import { loadClasses } from "./classifying";
+import { loadAnswers } from "./describing";
+import { attempt, notify, report } from "./notices";
+import {
+  answers, classes, classMap, hovered, isOffline, job, labels, pending, raster, rasters, selection, serverView, uploads,
+  wantsToken, type Upload,
+} from "./store";
+
+const POLL_MS = 700;
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Ask the server what it has; open the raster that the address names, so that reloading keeps it. */
+export async function start(): Promise<void> {
+  await attempt(async () => {
+    if ((await client.health()).needs_token) await client.server(); // asks for the token if it lacks
+    await refresh();
+    const named = rasters.value.find(({ id }) => id === location.hash.slice(1));
+    if (named !== undefined) await open(named);
+  });
+}
+
+/** Fetch the list of rasters. */
+export async function refresh(): Promise<void> {
+  const [view, all] = await Promise.all([client.server(), client.rasters()]);
+  batch(() => {
+    serverView.value = view;
+    rasters.value = all;
+    wantsToken.value = false;
+  });
+}
+
+/** Look at a raster; one that is still being prepared is waited for. */
+export async function open(record: RasterRecord): Promise<void> {
+  history.replaceState(null, "", `#${record.id}`);
+  batch(() => {
+    raster.value = record;
+    for (const list of [answers, pending, selection, labels, classes]) list.value = [];
+    hovered.value = null;
+    classMap.value = null;
+    job.value = null;
+  });
+  const ready = await prepared(record);
+  if (ready?.status !== "ready") return;
+  await attempt(async () => {
+    await Promise.all([loadAnswers(ready.id), loadClasses(ready.id)]);
+  });
+}
+
+/** Go back to the list of rasters. */
+export function close(): void {
+  history.replaceState(null, "", location.pathname + location.search);
+  raster.value = null;
+  void attempt(refresh);
+}
+
+async function prepared(record: RasterRecord): Promise<RasterRecord | null> {
+  let state = record;
+  while (raster.value?.id === record.id) {
+    if (state !== raster.value) raster.value = state;
+    if (state.status !== "preparing") return state;
+    await sleep(POLL_MS);
+    try {
+      if (state.job !== null) job.value = await client.job(state.job);
+      state = await client.oneRaster(record.id);
+      isOffline.value = false;
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) {
+        report(error);
+        return null;
+      }
+      isOffline.value = true;
+    }
+  }
+  return null;
+}
+
+/** Send files; the last of them is opened. */
+export async function addFiles(files: readonly File[]): Promise<void> {
+  for (const file of files) {
+    const limit = serverView.value?.limits.max_upload_bytes;
+    if (limit === undefined || file.size <= limit) await addFile(file);
+    else notify("error", `${file.name} has ${fileSize(file.size)}; this server takes files of at most ${fileSize(limit)}.`);
+  }
+}
+
+async function addFile(file: File): Promise<void> {
+  const stop = new AbortController();
+  const cancel = (): void => stop.abort();
+  const others = (): Upload[] => uploads.value.filter((other) => other.cancel !== cancel);
+  const show = (part: number, isBroken: boolean): void => {
+    uploads.value = [...others(), { name: file.name, part, isBroken, cancel }];
+  };
+  show(0, false);
+  const isSent = await attempt(async () => {
+    const record = await upload(file, show, stop.signal);
+    rasters.value = [...rasters.value, record];
+    void open(record);
+  });
+  uploads.value = others();
+  if (!isSent && isOffline.value) notify("error", `${file.name} could not be sent: the server does not answer.`);
+}
+
+/** Delete a raster with all that belongs to it. */
+export async function deleteRaster(record: RasterRecord): Promise<void> {
+  await attempt(async () => {
+    await client.deleteRaster(record.id);
+    rasters.value = rasters.value.filter(({ id }) => id !== record.id);
+    notify("done", `${record.name} is deleted.`);
+  });
+}
+
+/** A number of bytes for people. */
+export function fileSize(bytes: number): string {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  const power = Math.min(Math.floor(Math.log(Math.max(bytes, 1)) / Math.log(1000)), units.length - 1);
+  return `${(bytes / 1000 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
+}

@@ -1,0 +1,100 @@
+/** The page: the bar above, and below it the library or the map of a raster. */
+import { useEffect } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { dismiss } from "../state/notices";
+import { addFiles, close, start } from "../state/opening";
+import { isOffline, notices, raster } from "../state/store";
+import { Button, IconButton } from "./button";
+import { HelpDialog, TokenDialog } from "./dialogs";
+import { factsOf, Library } from "./library";
+import { isHelpShown, onKey } from "./shortcuts";
+import { theme, toggleTheme } from "./theme";
+import { Workspace } from "./workspace";
+
+/** The whole page. */
+export function Page() {
+  const isOver = useSignal(false);
+  useEffect(() => {
+    const over = (event: DragEvent): void => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      isOver.value = true;
+    };
+    const drop = (event: DragEvent): void => {
+      event.preventDefault();
+      isOver.value = false;
+      void addFiles([...(event.dataTransfer?.files ?? [])]);
+    };
+    const leave = (event: DragEvent): void => {
+      if (event.relatedTarget === null) isOver.value = false;
+    };
+    document.addEventListener("keydown", onKey);
+    document.addEventListener("dragover", over);
+    document.addEventListener("dragleave", leave);
+    document.addEventListener("drop", drop);
+    return () => {
+      document.removeEventListener("keydown", onKey);
+      document.removeEventListener("dragover", over);
+      document.removeEventListener("dragleave", leave);
+      document.removeEventListener("drop", drop);
+    };
+  }, []);
+  return (
+    <div class={`page ${isOver.value ? "is-over" : ""}`}>
+      <TopBar />
+      {isOffline.value && <Offline />}
+      {raster.value === null ? <Library /> : <Workspace />}
+      <Notices />
+      <HelpDialog />
+      <TokenDialog />
+    </div>
+  );
+}
+
+function TopBar() {
+  const record = raster.value;
+  const isDark = theme() === "dark";
+  return (
+    <header class="top-bar">
+      <a class="brand" href="#" onClick={(event) => { event.preventDefault(); close(); }} aria-label="Skycue: all rasters">
+        <img src="icon.svg" alt="" width={28} height={28} />
+        <span>Skycue</span>
+      </a>
+      {record !== null && (
+        <div class="opened">
+          <IconButton icon="back" label="All rasters" onClick={close} />
+          <span class="row-text">
+            <strong title={record.name}>{record.name}</strong>
+            {record.status === "ready" && <span class="fine">{factsOf(record)}</span>}
+          </span>
+        </div>
+      )}
+      <div class="actions">
+        <IconButton icon="help" label="Keys and help" keys="?" onClick={() => (isHelpShown.value = true)} />
+        <IconButton icon={isDark ? "sun" : "moon"} label={isDark ? "Light" : "Dark"} onClick={toggleTheme} />
+      </div>
+    </header>
+  );
+}
+
+function Offline() {
+  return (
+    <div class="offline" role="alert">
+      <span>The server does not answer. What it has finished is kept; the page goes on by itself when it is back.</span>
+      <Button kind="quiet" onClick={() => void start()}>Try now</Button>
+    </div>
+  );
+}
+
+function Notices() {
+  return (
+    <div class="notices">
+      {notices.value.map(({ id, kind, text }) => (
+        <div key={id} class={`notice is-${kind}`} role={kind === "error" ? "alert" : "status"}>
+          <span>{text}</span>
+          <IconButton icon="close" label="Close this message" onClick={() => dismiss(id)} />
+        </div>
+      ))}
+    </div>
+  );
+}
