@@ -95,7 +95,7 @@ class SmallSegmenter(Segmenter):
         """
         x = (pixels - IMAGENET_MEAN) / IMAGENET_STD
         x = x.contiguous(memory_format=torch.channels_last)
-        x = F.relu6(self.backbone.first(x))
+        x = F.relu6(self.backbone.first(x), inplace=True)
         taps: dict[int, Tensor] = {}
         for index, block in enumerate(self.backbone.blocks):
             x = block(x)

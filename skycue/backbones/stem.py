@@ -104,8 +104,8 @@ class InvertedBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features [B, c, h, w] to [B, c', h / stride, w / stride]."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = F.relu6(self.depthwise(y))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = F.relu6(self.depthwise(y), inplace=True)
         narrow: Tensor = self.project(y)
         return x + narrow if self.has_residual else narrow
 
@@ -137,10 +137,10 @@ class EfficientNetLite0(nn.Module):
         x = pixels.contiguous(memory_format=torch.channels_last)  # faster on CPU and CUDA
         half = n_frozen > 0 and self.frozen_dtype != torch.float32
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
-            x = F.relu6(self.first(x))
+            x = F.relu6(self.first(x), inplace=True)
             x = self.blocks[:n_frozen](x)
         x = self.blocks[n_frozen:](x.to(pixels.dtype))
-        return F.relu6(self.head(x))  # [B, 1280, h, w]
+        return F.relu6(self.head(x), inplace=True)  # [B, 1280, h, w]
 
     def _count_frozen_blocks(self) -> int:
         """Return how many blocks lie before the first parameter that trains."""

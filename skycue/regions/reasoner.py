@@ -6,7 +6,7 @@ writes, the keys and values of what was read are kept; the states of all [SEG] a
 in one pass over the finished text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, cast
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from skycue.backbones.decoding import start_decoding
 from skycue.backbones.language import LanguageModel
 from skycue.config import Config
 from skycue.errors import ConfigError, PromptTooLongError
@@ -195,6 +196,7 @@ class Reasoner(nn.Module):
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
         use_cache: bool = True,
+        watch: Callable[[Sequence[int]], None] | None = None,
     ) -> Written:
         """Write answers under the grammar, many at once.
 
@@ -203,12 +205,12 @@ class Reasoner(nn.Module):
             temperature: 0 takes the likeliest token; above, tokens are drawn.
             generator: Where chance comes from; on the CPU.
             use_cache: Keep keys and values; without, all is read again for each token.
+            watch: Called with the newest token of each answer as soon as it is written; a sentence
+                that `least_chance` leaves out in the end is seen here all the same.
 
         Raises:
             PromptTooLongError: If a prompt and the longest answer exceed what the model allows.
         """
-        from transformers import DynamicCache
-
         rows, limit, end = len(prompts), self.config.max_tokens, self.numbers.end
         self._check_length(prompts.shape[1] + limit)
         grammar = Grammar(
@@ -218,24 +220,22 @@ class Reasoner(nn.Module):
             max_tokens=limit,
             max_phrases=self.config.max_phrases,
         )
-        cache = DynamicCache() if use_cache else None
-        read, step = prompts, prompts
+        model = self.language.model.base_model
+        text = start_decoding(model, prompts, limit, keep=use_cache)
         tokens: list[Tensor] = []
         chances: list[Tensor] = []
-        while not grammar.has_ended and len(tokens) < limit:
-            states = self._decoder(
-                inputs_embeds=step if use_cache else read,
-                use_cache=use_cache,
-                past_key_values=cache,
-            )
-            logits = grammar.forbid(self._head(states[:, -1]).float())  # [R, vocabulary]
+        while True:
+            logits = grammar.forbid(self._head(text.states).float())  # [R, vocabulary]
             chosen = _choose(logits, temperature, generator)  # [R]
             chances.append(logits.log_softmax(-1).gather(-1, chosen[:, None])[:, 0])
             tokens.append(chosen)
-            grammar.advance(chosen.tolist())
-            step = self.language.embed(chosen[:, None])
-            if not use_cache:
-                read = torch.cat([read, step], dim=1)
+            newest = chosen.tolist()
+            grammar.advance(newest)
+            if watch is not None:
+                watch(newest)
+            if grammar.has_ended or len(tokens) == limit:
+                break
+            text.advance(self.language.embed(chosen))
         columns = torch.stack(tokens, dim=1).tolist()
         odds = torch.stack(chances, dim=1).tolist()
         lengths = [ids.index(end) + 1 if end in ids else len(ids) for ids in columns]
