@@ -3,9 +3,9 @@
     python -m bench.generation_cache
 
 A language model of the size of SmolLM2-135M with random weights writes 64 tokens under the grammar
-of grounded text, greedily, after prompts of two lengths: the image tokens of a CLIP ViT-L/14 at 336
-px (GLaMM's) and those of a ViT-B/16 at 224 px, with a few words. Without the cache all is read
-again for each token. Both ways write the same tokens with the same probabilities.
+of grounded text, greedily, after a prompt of the image tokens of a CLIP ViT-B/16 at 224 px and a
+few words; after longer prompts, such as GLaMM's of 576 image tokens, the cache saves more. Without
+it all is read again for each token. Both ways write the same tokens with the same probabilities.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ TARGET = 5.0
 N_TOKENS = 64
 WORDS = 24
 """Tokens of a prompt beside those of the image."""
-PROMPTS = {"ViT-L/14 at 336 px": 576 + WORDS, "ViT-B/16 at 224 px": 196 + WORDS}
+N_PROMPT = 196 + WORDS
 Size = Literal["SmolLM2-135M", "tiny"]
 SHAPES: dict[Size, dict[str, object]] = {
     "SmolLM2-135M": {
@@ -52,17 +52,12 @@ def measure(
     options: Options, *, size: Size = "SmolLM2-135M", n_tokens: int = N_TOKENS
 ) -> list[Result]:
     """Compare both ways, then time them and ask for their memory."""
-    results = []
-    for place, (encoder, n_prompt) in enumerate(PROMPTS.items()):
-        write = writer(size, n_prompt, n_tokens)
-        ours, reference = write(True), write(False)
-        difference = largest_difference(_outputs(ours), _outputs(reference))
-        sides = {"reference": lambda w=write: w(False), "ours": lambda w=write: w(True)}
-        question = f"generation with cache against without, {size}, {n_tokens} tokens after "
-        question += f"{n_prompt} (image tokens of {encoder})"
-        target = TARGET if place == 0 else None
-        results.append(speedup(question, sides, options, target=target, difference=difference))
-    return results
+    write = writer(size, N_PROMPT, n_tokens)
+    difference = largest_difference(_outputs(write(True)), _outputs(write(False)))
+    sides = {"reference": lambda: write(False), "ours": lambda: write(True)}
+    question = f"generation with cache against without, {size}, {n_tokens} tokens after "
+    question += f"{N_PROMPT} (image tokens of ViT-B/16 at 224 px)"
+    return [speedup(question, sides, options, target=TARGET, difference=difference)]
 
 
 def writer(size: Size, n_prompt: int, n_tokens: int) -> Callable[[bool], Written]:
@@ -92,14 +87,13 @@ def write_once(size: Size, n_prompt: int, use_cache: bool) -> None:
 
 
 def measure_memory(options: Options) -> Result:
-    """Let each way write an answer after the longest prompt, in a process of its own."""
+    """Let each way write an answer in a process of its own."""
     size: Size = "SmolLM2-135M"
-    n_prompt = max(PROMPTS.values())
     found = {
-        name: run_alone(write_once, size, n_prompt, use_cache, options=options)[1]
+        name: run_alone(write_once, size, N_PROMPT, use_cache, options=options)[1]
         for name, use_cache in (("with cache", True), ("without", False))
     }
-    return peaks(f"generation, {size} in float32, {N_TOKENS} tokens after {n_prompt}", found)
+    return peaks(f"generation, {size} in float32, {N_TOKENS} tokens after {N_PROMPT}", found)
 
 
 if __name__ == "__main__":
