@@ -62,6 +62,8 @@ class TrainImage(NamedTuple):
 
 WHOLE = -1
 """In place of the number of an object: the whole image."""
+NOTHING_TOLD = GroundedCaption("", (), None)
+"""In place of a text about neighbours, where none is wanted or none can be written."""
 
 
 class Item(NamedTuple):
@@ -83,6 +85,7 @@ class SampleConfig(NamedTuple):
         colour: Largest change of brightness and contrast, as a share.
         outside: Levels of RGB where a window shows nothing of the image.
         outlines: Cut masks and classes too; without, those of a sample are empty.
+        neighbours: Tell the sides of neighbours too; without, that text is empty.
     """
 
     scales: tuple[float, ...]
@@ -93,6 +96,7 @@ class SampleConfig(NamedTuple):
     colour: float = 0.25
     outside: tuple[int, int, int] = OUTSIDE
     outlines: bool = True
+    neighbours: bool = True
 
 
 class RegionSample(NamedTuple):
@@ -246,7 +250,7 @@ def caption_of(image: TrainImage, item: Item) -> GroundedCaption:
 def neighbours_told(image: TrainImage, item: Item) -> GroundedCaption:
     """Return the sides of an object's neighbours; an empty text for records and whole images."""
     if image.given is not None or item.instance == WHOLE:
-        return GroundedCaption("", (), None)
+        return NOTHING_TOLD
     return tell_neighbours(image.outlines, item.instance)
 
 
@@ -298,7 +302,7 @@ def cut_sample(
         objects=torch.stack([frame.to_unit(objects) for frame in frames]),
         target=_number_of(prompted, class_names),
         caption=caption,
-        neighbours=neighbours_told(image, item),
+        neighbours=neighbours_told(image, item) if config.neighbours else NOTHING_TOLD,
         image=item.image,
         orientation=0,
     )

@@ -196,6 +196,7 @@ class RegionTrainer:
             jitter=self.sampling.jitter if stage.jitter is None else stage.jitter,
             zoom=self.sampling.zoom if stage.zoom is None else stage.zoom,
             outlines=stage.kind != "words",
+            neighbours=stage.kind == "words" and stage.neighbours > 0,
         )
         for index in batch.indices.tolist():
             key = (batch.seed, batch.epoch, index)

@@ -116,6 +116,15 @@ def test_all_objects_of_the_image_are_placed_on_every_window() -> None:
     assert empty.objects.shape == (2, 0, 4)
 
 
+def test_neighbours_are_told_of_where_that_is_asked() -> None:
+    told, quiet = (
+        cut_sample(IMAGES[0], Item(0, 2), SAMPLING._replace(neighbours=asked), CLASSES).neighbours
+        for asked in (True, False)
+    )
+    assert told.text
+    assert not quiet.text
+
+
 @pytest.mark.parametrize("orientation", range(N_ORIENTATIONS))
 def test_captions_after_turning_are_true(orientation: int) -> None:
     for image in IMAGES:
