@@ -47,8 +47,8 @@ def test_the_page_asks_the_questions_of_regions(script: str) -> None:
 
 
 def test_with_and_without_the_cache_the_same_tokens_come_and_no_answer_ends_early() -> None:
-    results = generation_cache.measure(ONCE, size="tiny", n_tokens=8)
-    assert [result.target for result in results] == ["at least 5x", "none"]
+    (result,) = generation_cache.measure(ONCE, size="tiny", n_tokens=8)
+    assert result.target == "at least 5x"
     write = generation_cache.writer("tiny", 10, 8)
     (ids,) = write(True).ids
     assert ids == write(False).ids[0]
