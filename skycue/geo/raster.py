@@ -21,7 +21,7 @@ from skycue.geo.raster_files import check_local, gdal_errors, gdal_options, open
 from skycue.geo.spans import Span, spans_of
 from skycue.geo.sparse import FilledBlocks
 from skycue.geo.stretch import Stretch, find_stretch
-from skycue.geo.tiles import PixelWindow
+from skycue.geo.tiles import PixelWindow, WindowGrid
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -80,7 +80,6 @@ class Raster:
         dtype: NumPy's name of its values.
         bands: The shown bands, counted from 1: one for grey, or three for red, green, blue.
         block: (height, width) of what is decoded at once.
-        overview_sizes: (height, width) of its smaller copies, largest first.
     """
 
     def __init__(
@@ -98,10 +97,7 @@ class Raster:
         self.georeference: GeoReference | None = read_georeference(dataset, path)
         first = self.bands[0]
         self.block: tuple[int, int] = dataset.block_shapes[first - 1]
-        self.overview_sizes = tuple(
-            (-(-dataset.height // factor), -(-dataset.width // factor))
-            for factor in sorted(dataset.overviews(first))
-        )
+        self._overview_factors: tuple[int, ...] = tuple(sorted(dataset.overviews(first)))
         self._blocks = self._sparse_index(dataset)
         if stretch is not None:
             if len(stretch.low) != len(self.bands):
@@ -143,6 +139,12 @@ class Raster:
             return Stretch.identity(len(self.bands), self._choice.bits or 8)
         return find_stretch(self)
 
+    @property
+    def overview_sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of its smaller copies, largest first."""
+        height, width = self.size
+        return [(-(-height // n), -(-width // n)) for n in self._overview_factors]
+
     def gsd_m(self) -> float | None:
         """Return the metres on the ground of a pixel in the middle; None if it has no place."""
         return None if self.georeference is None else self.georeference.gsd_m(self.size)
@@ -170,16 +172,18 @@ class Raster:
         inside = window.cut(self.size)
         if inside is None:
             return True
+        return self._blocks is not None and not self._blocks.any_in(inside, self._dataset)
+
+    def windows_to_read(self, grid: WindowGrid) -> NDArray[np.int64]:
+        """Return the positions in a grid over this raster of the windows that are not empty."""
         if self._blocks is None:
-            return False
-        with gdal_errors(self.path):
-            return not self._blocks.any_in(self._dataset(), inside)
+            return np.arange(len(grid))
+        return self._blocks.windows_of(grid, self._dataset)
 
     def filled_blocks(self) -> NDArray[np.int64]:
         """Return the blocks that may hold something, counted row by row."""
         if self._blocks is not None:
-            with gdal_errors(self.path):
-                return self._blocks.positions(self._dataset())
+            return self._blocks.positions(self._dataset)
         rows, columns = (-(-n // block) for n, block in zip(self.size, self.block, strict=True))
         return np.arange(rows * columns)
 
@@ -197,14 +201,18 @@ class Raster:
         size = size or (window.height, window.width)
         pixels = np.zeros((3, *size), dtype=np.uint8)
         valid = np.zeros(size, dtype=np.bool_)
+        how = self._resampling(window, size)
         for rows, columns in self._pieces(window, size):
-            values, held = self._decode(rows, columns)
+            values, held = self._decode(rows, columns, how)
             shown, held = self._colours(values, held)
-            inside = held.any(axis=0)
-            pixels[:, rows.cells, columns.cells] = np.where(inside, shown, 0)
-            valid[rows.cells, columns.cells] = inside
-        place = self.georeference
-        return RasterWindow(pixels, valid, place and place.of_window(window, size))
+            place = (slice(None), rows.cells, columns.cells)
+            if held is None:
+                pixels[place], valid[place[1:]] = shown, True
+            else:
+                valid[place[1:]] = held.any(axis=0)
+                np.copyto(pixels[place], shown, where=valid[place[1:]])
+        ground = self.georeference
+        return RasterWindow(pixels, valid, ground and ground.of_window(window, size))
 
     def read_values(
         self, window: PixelWindow, size: tuple[int, int] | None = None
@@ -213,15 +221,19 @@ class Raster:
         size = size or (window.height, window.width)
         shape = (len(self.bands), *size)
         values, held = np.zeros(shape, dtype=self.dtype), np.zeros(shape, dtype=np.bool_)
+        how = self._resampling(window, size)
         for rows, columns in self._pieces(window, size):
             place = (slice(None), rows.cells, columns.cells)
-            values[place], held[place] = self._decode(rows, columns)
+            values[place], known = self._decode(rows, columns, how)
+            held[place] = True if known is None else known
         return values, held
 
     def _pieces(self, window: PixelWindow, size: tuple[int, int]) -> list[tuple[Span, Span]]:
         """Cut a window into what is decoded at once; pieces that are known to be empty left out."""
-        rows = spans_of(window.y, window.height, size[0], self.size[0], PIECE_SIDE)
-        columns = spans_of(window.x, window.width, size[1], self.size[1], PIECE_SIDE)
+        step = min(window.height / size[0], window.width / size[1])
+        longest = PIECE_SIDE * max([f for f in self._overview_factors if f <= step], default=1)
+        rows = spans_of(window.y, window.height, size[0], self.size[0], longest)
+        columns = spans_of(window.x, window.width, size[1], self.size[1], longest)
         return [
             (row, column)
             for row in rows
@@ -229,8 +241,16 @@ class Raster:
             if self._blocks is None or not self.is_empty(_around(row, column))
         ]
 
-    def _decode(self, rows: Span, columns: Span) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        """Read the values of a piece [N, h, w], and where each band holds one."""
+    def _resampling(self, window: PixelWindow, size: tuple[int, int]) -> str:
+        """Name the way from pixels to another size: as small ones are seen from afar."""
+        if self._choice.palette is not None or size == (window.height, window.width):
+            return "nearest"
+        return "average" if window.height > size[0] or window.width > size[1] else "bilinear"
+
+    def _decode(
+        self, rows: Span, columns: Span, resampling: str
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
+        """Read the values of a piece [N, h, w], and where each holds one; None is everywhere."""
         from rasterio.enums import Resampling
         from rasterio.windows import Window
 
@@ -238,18 +258,14 @@ class Raster:
         source = Window(
             columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
         )
-        smooth = (
-            Resampling.average if shape < (source.height, source.width) else Resampling.bilinear
-        )
-        how = {
-            "window": source,
-            "resampling": Resampling.nearest if choice.palette is not None else smooth,
-        }
+        how = {"window": source, "resampling": Resampling[resampling]}
         with gdal_errors(self.path), gdal_options():
             dataset = self._dataset()
             indexes = [*self.bands, *([choice.alpha] if choice.alpha else [])]
             values = dataset.read(indexes, out_shape=(len(indexes), *shape), **how)
             mask = dataset.read_masks(1, out_shape=shape, **how) if choice.masked else None
+        if self._always_holds:
+            return values, None
         held = np.ones((len(self.bands), *shape), dtype=np.bool_)
         if choice.alpha:
             held &= values[-1] > 0
@@ -261,15 +277,23 @@ class Raster:
         return values, held
 
     def _colours(
-        self, values: NDArray[np.generic], held: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        self, values: NDArray[np.generic], held: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         """Turn values of the shown bands into RGB [3, h, w]."""
         palette = self._choice.palette
         if palette is not None:
             colours = palette[values[0]].transpose(2, 0, 1)  # [4, h, w]
-            return colours[:3], held & (colours[3] > 0)
+            opaque = colours[None, 3] > 0  # [1, h, w]
+            return colours[:3], opaque if held is None else held & opaque
         levels = self.stretch.to_levels(values)
         return np.broadcast_to(levels, (3, *levels.shape[1:])), held
+
+    @property
+    def _always_holds(self) -> bool:
+        """Whether every pixel holds a value: neither nodata, alpha nor mask, and no real number."""
+        choice = self._choice
+        may_lack = choice.alpha is not None or choice.masked or np.dtype(self.dtype).kind == "f"
+        return not may_lack and set(choice.nodata) == {None}
 
     def _sparse_index(self, dataset: "DatasetReader") -> FilledBlocks | None:
         """Return the index of filled blocks, if blocks that are not there hold nothing valid."""

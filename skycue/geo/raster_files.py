@@ -38,10 +38,10 @@ SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
 FORMATS = (*dict.fromkeys(driver for *_, driver in SIGNATURES), "ENVI")
 """The only GDAL readers that are ever called; ENVI is told by the header file beside."""
 
-CACHE_MB = 128
+CACHE_BYTES = 128 * 1024 * 1024
 """Of decoded blocks that GDAL keeps for the whole process; its default is 5 % of the memory."""
 GDAL_OPTIONS: dict[str, str | int | bool] = {
-    "GDAL_CACHEMAX": CACHE_MB,
+    "GDAL_CACHEMAX": CACHE_BYTES,  # a number is bytes to rasterio
     "GDAL_NUM_THREADS": 1,  # who reads decides how many threads do
     "GDAL_ERROR_ON_LIBJPEG_WARNING": True,  # a cut-off JPEG is an error, not grey
 }
