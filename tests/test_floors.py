@@ -85,7 +85,7 @@ FLOORS = (
         "region_evaluation",
     ),
     # floor 5
-    ("protocols", "reports", "service"),
+    ("protocols", "reports", "scale", "service"),
     # floor 6
     ("web", "cli"),
     # the door
