@@ -52,6 +52,22 @@ class EncodingCounts(NamedTuple):
     computed: int
 
 
+class KeptEncodings(NamedTuple):
+    """What a store has of some images.
+
+    Attributes:
+        keys: One for each of N images; equal keys mean equal images.
+        part: Folder inside each space that the keys were looked for in; "" is the space itself.
+        rows: Fields of the image tower that are wanted, and their rows by key.
+        missing: Positions of the images that have to be encoded, each key once.
+    """
+
+    keys: tuple[str, ...]
+    part: str
+    rows: dict[Need, dict[str, Tensor]]
+    missing: tuple[int, ...]
+
+
 class SceneEncoder:
     """Encodes image files with a frozen CLIP, and their captions with a sentence encoder.
 
@@ -120,11 +136,19 @@ class SceneEncoder:
                 "encodings cannot be kept under random crops, which differ in each epoch: "
                 "use an encoder without a store, or train.augment=none."
             )
-        bank_reads = "caption" in needs and isinstance(self.captions, PhraseBank) and not crops
-        names = [n for n in TOWER_FIELDS if n in needs or (n == "embedding" and bank_reads)]
         with ThreadPoolExecutor(READ_THREADS) as pool:
             keys = list(pool.map(_key_of, paths))
-        fields = self._encode_images(paths, keys, names, crops) if names else {}
+        fields: dict[Need, Tensor] = {}
+        bank_reads = isinstance(self.captions, PhraseBank) and crops is None
+        if names := self._tower_fields(needs, bank_reads=bank_reads):
+            kept = self._find(keys, names, "")
+            with progress_bar("encoding images", len(kept.missing)) as advance:
+                fields = self._complete(
+                    kept,
+                    lambda at: self._read([paths[n] for n in at], [keys[n] for n in at], crops),
+                    advance,
+                )
+            self._say_what_was_kept(len(kept.missing))
         if "caption" in needs:
             embeddings = fields["embedding"] if bank_reads else None
             fields["caption"] = self._encode_captions(paths, embeddings)
@@ -132,36 +156,97 @@ class SceneEncoder:
             fields["pixels"] = torch.stack(list(self._read(paths, keys, crops)))
         return ImageInputs(**{name: rows for name, rows in fields.items() if name in needs})
 
-    def _encode_images(
+    def find_kept(
+        self, keys: Sequence[str], needs: Collection[Need], *, part: str = ""
+    ) -> KeptEncodings:
+        """Look for the encodings of images that have no files, such as windows of a raster.
+
+        Any thread may call it. `encode_missing` encodes what is not there.
+
+        Args:
+            keys: N names that say all that the pixels depend on, such as `WindowKey`.
+            needs: Fields that will be filled; captions come from the phrase bank alone, which
+                reads embeddings.
+            part: Folder inside each space: only its keys are looked through.
+
+        Raises:
+            EncodingError: If captions are needed from a source that reads files.
+        """
+        assert "pixels" not in needs, "windows are encoded, not handed on"
+        bank_reads = isinstance(self.captions, PhraseBank)
+        if "caption" in needs and not bank_reads:
+            kind = self.captions.settings.kind if self.captions else "none"
+            raise EncodingError(
+                f"parts of a raster have no captions of the source {kind!r}, which reads files: "
+                "use a classifier fitted with --captions bank, or one that reads no captions."
+            )
+        return self._find(keys, self._tower_fields(needs, bank_reads=bank_reads), part)
+
+    def encode_missing(
+        self, kept: KeptEncodings, pixels: Sequence[Tensor], needs: Collection[Need]
+    ) -> ImageInputs:
+        """Encode the images that `find_kept` did not find, and return the inputs of all, [N, ...].
+
+        Args:
+            kept: What it returned for the same needs.
+            pixels: RGB in [0, 1] as the backbone takes it, [3, S, S], of the images at
+                `kept.missing`, in that order.
+            needs: Fields to fill.
+        """
+        place_of = {position: place for place, position in enumerate(kept.missing)}
+        fields = self._complete(kept, lambda at: (pixels[place_of[n]] for n in at))
+        if "caption" in needs:
+            fields["caption"] = self._encode_captions((), fields["embedding"])
+        return ImageInputs(**{name: rows for name, rows in fields.items() if name in needs})
+
+    def _tower_fields(self, needs: Collection[Need], *, bank_reads: bool) -> list[Need]:
+        """Return what the image tower has to give; a phrase bank reads its embeddings."""
+        bank_reads = bank_reads and "caption" in needs
+        return [n for n in TOWER_FIELDS if n in needs or (n == "embedding" and bank_reads)]
+
+    def _find(self, keys: Sequence[str], names: Sequence[Need], part: str) -> KeptEncodings:
+        """Return what the store has of the image tower's fields."""
+        rows = {name: self._load(name, keys, part) for name in names}
+        place_of = {key: position for position, key in reversed(list(enumerate(keys)))}
+        missing = (n for key, n in place_of.items() if any(key not in r for r in rows.values()))
+        return KeptEncodings(tuple(keys), part, rows, tuple(sorted(missing)))
+
+    def _complete(
         self,
-        paths: Sequence[Path],
-        keys: Sequence[str],
-        names: Sequence[Need],
-        crops: RandomCrops | None,
+        kept: KeptEncodings,
+        read: Callable[[Sequence[int]], Iterator[Tensor]],
+        advance: Callable[[int], None] = lambda steps: None,
     ) -> dict[Need, Tensor]:
-        """Return the image tower's fields, [N, ...] each, from the store where it has them."""
-        kept = {name: self._load(name, keys) for name in names}
-        path_of = dict(zip(keys, paths, strict=True))
-        missing = [key for key in path_of if any(key not in kept[name] for name in names)]
+        """Encode what is missing and return the image tower's fields, [N, ...] each.
+
+        Args:
+            kept: What is known.
+            read: Yields the pixels [3, S, S] of the images at some positions.
+            advance: Is told how many images were encoded.
+        """
+        keys, found = kept.keys, {name: dict(rows) for name, rows in kept.rows.items()}
+        n_known = len(set(keys)) - len(kept.missing)
         self.counts = EncodingCounts(
-            self.counts.reused + len(path_of) - len(missing), self.counts.computed + len(missing)
+            self.counts.reused + n_known, self.counts.computed + len(kept.missing)
         )
-        with progress_bar("encoding images", len(missing)) as advance:
-            for shard in _pieces(missing, SHARD_IMAGES):
-                pixels = self._read([path_of[key] for key in shard], shard, crops)
-                encoded = self._run_tower(pixels, advance)
-                for name in names:
-                    rows = dict(zip(shard, encoded[name], strict=True))
-                    new = {key: rows[key] for key in shard if key not in kept[name]}
-                    if new and self.store is not None:
-                        self.store.save(self._space(name), list(new), torch.stack([*new.values()]))
-                    kept[name] |= new
-        if self.store is not None and missing:
+        for shard in _pieces(kept.missing, SHARD_IMAGES):
+            encoded = self._run_tower(read(shard), advance)
+            for name, rows in found.items():
+                of_key = dict(zip((keys[n] for n in shard), encoded[name], strict=True))
+                new = {key: row for key, row in of_key.items() if key not in rows}
+                if new and self.store is not None:
+                    space = self._space(name, kept.part)
+                    self.store.save(space, list(new), torch.stack([*new.values()]))
+                rows |= new
+        return {name: torch.stack([rows[key] for key in keys]) for name, rows in found.items()}
+
+    def _say_what_was_kept(self, n_images: int) -> None:
+        if self.store is not None and n_images:
+            megabytes = self.store.n_bytes() / 1e6
             logger.info(
                 "kept the encodings of %d images; %s now holds %.1f MB",
-                *(len(missing), self.store.folder, self.store.n_bytes() / 1e6),
+                *(n_images, self.store.folder, megabytes),
             )
-        return {name: torch.stack([kept[name][key] for key in keys]) for name in names}
 
     @torch.no_grad()
     def _run_tower(
@@ -217,18 +302,19 @@ class SceneEncoder:
             kept.update(zip(missing, vectors, strict=True))
         return torch.stack([kept[key] for key in keys])
 
-    def _load(self, name: Need, keys: Sequence[str]) -> dict[str, Tensor]:
-        return {} if self.store is None else self.store.load(self._space(name), keys)
+    def _load(self, name: Need, keys: Sequence[str], part: str) -> dict[str, Tensor]:
+        return {} if self.store is None else self.store.load(self._space(name, part), keys)
 
-    def _space(self, name: Need) -> str:
+    def _space(self, name: Need, part: str) -> str:
         """Name the encodings of this backbone, number format and preprocessing."""
         dtype = str(self.dtype).removeprefix("torch.")
-        return f"{name}-{self.clip.fingerprint}-{dtype}-{ENCODING_VERSION}"
+        space = f"{name}-{self.clip.fingerprint}-{dtype}-{ENCODING_VERSION}"
+        return f"{space}/{part}" if part else space
 
 
-def _pieces(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
+def _pieces(positions: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(positions), size):
+        yield positions[start : start + size]
 
 
 def _key_of(path: Path) -> str:

@@ -28,9 +28,11 @@ from skycue.region_inputs import read_region_image
 from skycue.region_naming import Namer, name_masks
 from skycue.region_network import Calibration, RegionModel, find_region_model, load_network
 from skycue.region_samples import frames_around
+from skycue.region_store import EncodedImage, KeptImages
 from skycue.regions.clvnet import ClvNet, Cues, ImageTokens, Queries
 from skycue.regions.grounded_text import GroundedText, decode_caption
 from skycue.regions.mask_decoder import DecodedMasks
+from skycue.store import EncodingStore, WindowKey
 from skycue.windows import cut_window, paste_masks
 
 BOXES_AT_ONCE = 32
@@ -53,6 +55,7 @@ class RegionDescriber:
         calibration: Of its scores.
         name: What it was loaded as.
         namer: A fitted scene classifier that names masks, or None.
+        kept: Encoded images in a store, or None.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class RegionDescriber:
         name: str = "",
         dtype: torch.dtype = torch.float32,
         namer: Namer | None = None,
+        store: EncodingStore | None = None,
     ) -> None:
         """Hold a network in evaluation mode.
 
@@ -72,10 +76,12 @@ class RegionDescriber:
             name: What answers call it.
             dtype: Number format of its products.
             namer: Names the masks of every answer.
+            store: Keeps encoded images for the next process that asks about them.
         """
         self.network = network.eval()
         self.calibration = calibration or Calibration()
         self.name, self.dtype, self.namer = name, dtype, namer
+        self.kept = None if store is None else KeptImages(store, network, dtype)
 
     @classmethod
     def load(
@@ -85,6 +91,7 @@ class RegionDescriber:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         namer: Namer | None = None,
+        cache: Path | None = None,
     ) -> Self:
         """Load a region model.
 
@@ -94,6 +101,7 @@ class RegionDescriber:
             device: Where the weights go.
             dtype: Number format of products; weights stay float32.
             namer: A fitted scene classifier that names the masks.
+            cache: Folder that keeps encoded images; None keeps none.
 
         Raises:
             CheckpointError: If nothing of that name can be loaded.
@@ -106,6 +114,7 @@ class RegionDescriber:
             name=str(name),
             dtype=dtype,
             namer=namer,
+            store=None if cache is None else EncodingStore(cache),
         )
 
     @cached_property
@@ -127,11 +136,15 @@ class RegionDescriber:
         return ViewNeeds(config.small_box_window, self.network.segmenter.input_size)
 
     @torch.no_grad()
-    def encode(self, image: Path | str | NDArray[np.uint8]) -> "EncodedRegions":
-        """Encode an image for any number of boxes.
+    def encode(
+        self, image: Path | str | NDArray[np.uint8], *, key: WindowKey | None = None
+    ) -> "EncodedRegions":
+        """Encode an image for any number of boxes, or take its encoding from the store.
 
         Args:
             image: A file, or RGB levels, uint8 [3, H, W].
+            key: What the encoding is kept under, for a window of a raster; the hash of the pixels
+                if not given.
 
         Raises:
             ImageReadError: If a file cannot be read, or an array is no RGB image.
@@ -144,6 +157,12 @@ class RegionDescriber:
         name = "" if isinstance(image, np.ndarray) else str(image)
         pixels = image if isinstance(image, np.ndarray) else read_region_image(Path(image)).pixels
         rows = np.ascontiguousarray(pixels.transpose(1, 2, 0))  # [H, W, 3]
+        if self.kept is None:
+            return EncodedRegions(self, name, rows, *self._run_encoders(rows))
+        return EncodedRegions(self, name, rows, *self.kept.encode(rows, key, self._run_encoders))
+
+    def _run_encoders(self, rows: NDArray[np.uint8]) -> EncodedImage:
+        """Encode the whole of an image [H, W, 3]; a network of windows has no features of it."""
         size = (rows.shape[0], rows.shape[1])
         network = self.network
         whole = Frame.squashed(size, network.clip.config.image.image_size)
@@ -153,7 +172,7 @@ class RegionDescriber:
             if not network.config.windows:
                 padded = Frame.padded(size, network.segmenter.input_size)
                 features = network.segmenter.encode(self._show(rows, [padded]))
-        return EncodedRegions(self, name, rows, tokens, features)
+        return EncodedImage(tokens, features)
 
     def _show(self, rows: NDArray[np.uint8], frames: Sequence[Frame]) -> Tensor:
         """Return frames of an image as RGB in [0, 1], [N, 3, S, S]."""

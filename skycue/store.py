@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +48,39 @@ ABANDONED_S = 3600.0
 """Age of a half-written file whose writer must have been killed."""
 MAX_INDEXES = 64
 """Spaces whose keys are held in memory; those used longest ago are read again when needed."""
+
+
+ROWS_A_PART = 8192
+"""Pixels of a raster, from top to bottom, whose windows lie in one part of a space."""
+
+
+class WindowKey(NamedTuple):
+    """Names what is encoded of a raster.
+
+    Attributes:
+        source: Hash of the file and of how it is read: which bands, stretched how.
+        x: Column of the window's first pixel.
+        y: Row of its first pixel.
+        width: Its columns.
+        height: Its rows.
+        size: (height, width) in pixels at which it is read.
+    """
+
+    source: str
+    x: int
+    y: int
+    width: int
+    height: int
+    size: tuple[int, int]
+
+    @property
+    def part(self) -> str:
+        """The folder inside a space in which the window's encoding lies."""
+        return f"{self.source}-{self.y // ROWS_A_PART}"
+
+    def __str__(self) -> str:
+        """Return the key within the part."""
+        return f"{self.x},{self.y},{self.width},{self.height}@{self.size[0]}x{self.size[1]}"
 
 
 class _Place(NamedTuple):
@@ -93,20 +126,11 @@ class EncodingStore:
     def load(self, space: str, keys: Sequence[str]) -> dict[str, Tensor]:
         """Return the rows that are kept, by key; the others are left out."""
         found: dict[str, Tensor] = {}
-        for shard, places in self._locate(space, keys).items():
-            held = list(places)
-            try:
-                with safe_open(shard, framework="pt") as file:
-                    rows = file.get_tensor(ROWS)[[places[key] for key in held]]  # read lazily
-                os.utime(shard)
-            except FileNotFoundError:  # removed by another process since it was found
-                self._forget(space, shard)
-                continue
-            except SafetensorError as error:
-                logger.warning("passed over the damaged encodings %s: %s", shard, error)
-                self._forget(space, shard)
-                continue
-            found.update(zip(held, rows, strict=True))
+        for shard, row_of in self._locate(space, keys).items():
+            if file := self._open(space, shard):
+                with file as opened:
+                    rows = opened.get_tensor(ROWS)[list(row_of.values())]  # read lazily
+                found.update(zip(row_of, rows, strict=True))
         return {key: found[key] for key in dict.fromkeys(keys) if key in found}
 
     def save(self, space: str, keys: Sequence[str], rows: Tensor) -> None:
@@ -117,9 +141,38 @@ class EncodingStore:
             keys: N different keys, such as file hashes.
             rows: What to keep, [N, ...].
         """
+        self._write(space, keys, {ROWS: rows.contiguous()})
+
+    def load_fields(self, space: str, key: str) -> dict[str, Tensor] | None:
+        """Return the tensors that `save_fields` kept, or None."""
+        for shard in self._locate(space, [key]):
+            if file := self._open(space, shard):
+                with file as opened:
+                    return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        return None
+
+    def save_fields(self, space: str, key: str, fields: Mapping[str, Tensor]) -> None:
+        """Keep tensors of different shapes, all of them or none, under one key of a space."""
+        self._write(space, [key], {name: field.contiguous() for name, field in fields.items()})
+
+    def _open(self, space: str, shard: Path) -> safe_open | None:
+        """Open a shard, which is in use now; None where it is gone or damaged."""
+        try:
+            os.utime(shard)
+            return safe_open(shard, framework="pt")
+        except FileNotFoundError:  # removed by another process since it was found
+            pass
+        except SafetensorError as error:
+            logger.warning("passed over the damaged encodings %s: %s", shard, error)
+        with self._lock:
+            self._index(space).drop(shard)
+        return None
+
+    def _write(self, space: str, keys: Sequence[str], tensors: dict[str, Tensor]) -> None:
+        """Write a shard, and remove old ones where there are too many."""
         name = hashlib.sha256("\n".join(keys).encode()).hexdigest()
         shard = self.folder / space / f"{name}{SHARD_SUFFIX}"
-        content = safetensors_bytes({ROWS: rows.contiguous()}, {KEYS: json.dumps(list(keys))})
+        content = safetensors_bytes(tensors, {KEYS: json.dumps(list(keys))})
         if len(content) > self.max_bytes:
             self._tell(f"{len(content) / 1e6:.1f} MB at once are more than the store may hold")
             return
@@ -213,10 +266,6 @@ class EncodingStore:
                 index.shards.add(shard)  # told once
                 logger.warning("passed over the damaged encodings %s: %s", shard, error)
         index.seen_ns = date
-
-    def _forget(self, space: str, shard: Path) -> None:
-        with self._lock:
-            self._index(space).drop(shard)
 
     def _tell(self, reason: str) -> None:
         """Warn once that encodings are not kept."""

@@ -182,3 +182,49 @@ def test_random_crops_are_a_function_of_seed_epoch_and_image(
     assert torch.equal(crops([paths[1], paths[0]], 1, 1), first.flip(0))
     assert not torch.equal(crops(paths[:2], 1, 2), first)
     assert not torch.equal(crops(paths[:2], 2, 1), first)
+
+
+def windows_of(paths: list[Path]) -> tuple[list[str], list[Tensor]]:
+    """The images of files as if they were windows of a raster: keys and pixels."""
+    return [path.name for path in paths], [preprocess(read_image(path), 32) for path in paths]
+
+
+@pytest.mark.parametrize("captions", ["bank", None])
+def test_pixels_are_encoded_as_their_files_and_kept(
+    captions: str | None, tiny_clip: Clip, paths: list[Path], tmp_path: Path
+) -> None:
+    needs: set[Need] = {"embedding", "tokens"}
+    bank = None
+    if captions:
+        needs.add("caption")
+        bank = PhraseBank(tiny_clip)
+    expected = SceneEncoder(tiny_clip, captions=bank, sentence=LetterCounts()).encode(paths, needs)
+    keys, pixels = windows_of(paths)
+    store = EncodingStore(tmp_path / "store")
+    encoder = SceneEncoder(tiny_clip, store=store, captions=bank, sentence=LetterCounts())
+    first = encoder.find_kept(keys[:9], needs, part="raster-0")
+    assert first.missing == tuple(range(9))
+    encoder.encode_missing(first, pixels[:9], needs)
+    kept = encoder.find_kept(keys, needs, part="raster-0")
+    assert kept.missing == tuple(range(9, 24))
+    found = encoder.encode_missing(kept, pixels[9:], needs)
+    for name in needs:
+        assert_close(found.require(name), expected.require(name))
+    assert encoder.find_kept(keys, needs, part="raster-1").missing == tuple(range(24))
+    assert encoder.counts == EncodingCounts(reused=9, computed=24)
+
+
+def test_an_image_that_stands_twice_is_encoded_once(tiny_clip: Clip, paths: list[Path]) -> None:
+    keys, pixels = windows_of(paths[:3])
+    encoder = SceneEncoder(tiny_clip)
+    kept = encoder.find_kept([keys[0], keys[1], keys[0], keys[2]], {"embedding"})
+    assert kept.missing == (0, 1, 3)
+    found = encoder.encode_missing(kept, pixels, {"embedding"}).require("embedding")
+    assert torch.equal(found[0], found[2])
+    assert not torch.allclose(found[0], found[3])
+
+
+def test_windows_have_no_captions_that_belong_to_files(tiny_clip: Clip) -> None:
+    encoder = SceneEncoder(tiny_clip, captions=FolderCaptions(), sentence=LetterCounts())
+    with pytest.raises(EncodingError, match="no captions of the source 'other', which reads files"):
+        encoder.find_kept(["a"], {"caption"})

@@ -69,6 +69,7 @@ FLOORS = (
         "region_images",
         "region_losses",
         "region_pretraining",
+        "region_store",
         "region_describer",
         "region_calibration",
         "region_start",

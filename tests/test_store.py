@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from skycue.store import EncodingStore
+from skycue.store import EncodingStore, WindowKey
 from tests.killing import kill_at
 
 
@@ -145,6 +145,24 @@ def test_a_disk_that_takes_nothing_is_told_once_and_stops_nobody(
     store.save("embedding", ["b"], torch.ones(1, 2))
     assert store.load("embedding", ["a", "b"]) == {}
     assert caplog.text.count("encodings are not kept: No space left on device") == 1
+
+
+def test_fields_of_different_shapes_come_back_together(tmp_path: Path) -> None:
+    fields = {"tokens": torch.rand(1, 3, 2), "coarse": torch.rand(1, 4, 5, 5).bfloat16()}
+    EncodingStore(tmp_path).save_fields("regions", "a", fields)
+    store = EncodingStore(tmp_path)
+    kept = store.load_fields("regions", "a")
+    assert kept is not None
+    assert kept.keys() == fields.keys()
+    assert all(torch.equal(kept[name], field) for name, field in fields.items())
+    assert store.load_fields("regions", "b") is None
+
+
+def test_windows_far_apart_from_top_to_bottom_lie_in_different_parts() -> None:
+    key = WindowKey("ab", 128, 8100, 256, 256, (224, 224))
+    assert (key.part, str(key)) == ("ab-0", "128,8100,256,256@224x224")
+    assert key._replace(y=8192).part == "ab-1"
+    assert key._replace(y=-100).part == "ab--1"
 
 
 def test_only_shards_and_what_killed_writers_left_are_removed(tmp_path: Path) -> None:
