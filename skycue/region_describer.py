@@ -353,14 +353,14 @@ class EncodedRegions:
         logits = [out.logits[row, :n_asked].float().cpu() for out in decoded.masks]
         masks = paste_masks(logits, frames, self.size)
         shares = torch.stack([out.iou[row, :n_asked].float().cpu() for out in decoded.masks])
-        phrases, number = [], 0
+        calibration, phrases, number = self._describer.calibration, [], 0
         for span, place, (first, last) in zip(text.spans, text.seg, text.tokens, strict=True):
             mask, score = None, 0.0
             if place is not None:
                 mask = masks[number]
                 view = _view_of(mask, frames)
                 sure = float(np.exp(np.mean(odds[first:last]))) if last > first else 0.0
-                score = self._calibrated(float(shares[view, number]) * sure)
+                score = calibration.chance_of(float(shares[view, number]) * sure)
                 number += 1
             phrases.append(AnswerPhrase.of_mask(text.caption, span, mask, score))
         return Answer(
@@ -374,11 +374,6 @@ class EncodedRegions:
             model=self._describer.model,
             flags=find_flags(text.caption, phrases, is_cut=text.is_cut),
         )
-
-    def _calibrated(self, raw: float) -> float:
-        scale, bias = self._describer.calibration.scale, self._describer.calibration.bias
-        clipped = min(max(raw, 1e-6), 1 - 1e-6)
-        return float(1 / (1 + np.exp(-(scale * np.log(clipped / (1 - clipped)) + bias))))
 
 
 def _view_of(mask: MaskCrop, frames: Sequence[Frame]) -> int:

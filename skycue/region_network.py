@@ -5,6 +5,7 @@ not in it: it is named, with its fingerprint.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -52,6 +53,12 @@ class Calibration(Config):
     """Factor on the logit of the raw score."""
     bias: float = 0.0
     """Added to it."""
+
+    def chance_of(self, raw: float) -> float:
+        """Return the calibrated score."""
+        clipped = min(max(raw, 1e-6), 1 - 1e-6)
+        logit = math.log(clipped / (1 - clipped))
+        return 1 / (1 + math.exp(-(self.scale * logit + self.bias)))
 
 
 class RegionModelRecord(Config):
