@@ -99,3 +99,19 @@ class BandError(SkycueError):
 
 class MissingToolError(SkycueError):
     """Something optional is not installed; the message says how to get it."""
+
+
+class NotFoundError(SkycueError):
+    """The server holds nothing of that name for the one who asks."""
+
+
+class UploadError(SkycueError):
+    """An upload is out of order, or what arrived is no raster that the server accepts."""
+
+
+class QuotaError(SkycueError):
+    """Something would exceed what one user of the server may keep, or may ask for at once."""
+
+
+class ConflictError(SkycueError):
+    """What is asked for does not fit the state that something on the server is in."""

@@ -29,6 +29,7 @@ from skycue.cli import (
     evaluate,
     evaluate_regions,
     fit,
+    serve,
     split,
     train,
 )
@@ -48,6 +49,7 @@ ORDER = (
     "benchmark",
     "benchmark regions",
     "train",
+    "serve",
 )
 """Subcommands in the order of a user's work."""
 
@@ -142,6 +144,7 @@ app.command("evaluate regions")(evaluate_regions.evaluate_regions)
 app.command()(benchmark.benchmark)
 app.command("benchmark regions")(benchmark_regions.benchmark_regions)
 app.add_typer(train.train)
+app.command()(serve.serve)
 
 
 def main() -> None:

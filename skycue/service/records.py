@@ -10,9 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from skycue.boxes import Box
+from skycue.geo.raster_facts import TileGrid
 
-Grid = Literal["pixels", "mercator"]
-"""`pixels`: the raster's own pixels, halved from level to level; `mercator`: EPSG:3857."""
 JobKind = Literal["prepare", "fit", "classify"]
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 RasterStatus = Literal["preparing", "ready", "failed"]
@@ -58,7 +57,7 @@ JOB_EXAMPLE: dict[str, JsonValue] = {
 MODEL_EXAMPLE: dict[str, JsonValue] = {
     "id": "m_5tY1aBcDeFgHiJkL",
     "name": "harbours",
-    "method": "linear_probe",
+    "method": "linear-probe",
     "classes": ["quay", "water"],
     "n_labels": 12,
     "is_shared": False,
@@ -111,21 +110,6 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TileGrid(Record):
-    """A pyramid of square tiles over a raster.
-
-    In `pixels` the tile (z, x, y) shows `tile_size` x 2^(max_zoom - z) pixels a side, counted from
-    the upper left corner; in `mercator` it is the usual XYZ tile of web maps.
-    """
-
-    grid: Grid
-    min_zoom: int
-    max_zoom: int
-    tile_size: int
-    extent: tuple[float, float, float, float]
-    """x_min, y_min, x_max, y_max: in pixels, or in metres of EPSG:3857."""
-
-
 class RasterRecord(Record):
     """A raster that can be looked at, asked about and classified."""
 
@@ -142,16 +126,17 @@ class RasterRecord(Record):
     is_shared: bool
     """It was given on the command line: everybody sees it, nobody deletes it."""
     bytes: int
-    height: int
-    width: int
-    bands: int
-    dtype: str
-    crs: str | None
-    gsd_m: float | None
+    height: int | None = None
+    """In pixels; like what follows it is known once the status is `ready`."""
+    width: int | None = None
+    bands: int | None = None
+    dtype: str | None = None
+    crs: str | None = None
+    gsd_m: float | None = None
     """Metres a pixel in its middle."""
-    bounds_wgs84: tuple[float, float, float, float] | None
+    bounds_wgs84: tuple[float, float, float, float] | None = None
     """West, south, east, north; west exceeds east across the antimeridian."""
-    grids: tuple[TileGrid, ...]
+    grids: tuple[TileGrid, ...] = ()
     created_at: datetime
 
 

@@ -58,7 +58,7 @@ MAX_QUESTION = 500
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z]_[A-Za-z0-9_-]{8,40}$")]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Method = Literal["linear_probe", "zero_shot", "coop", "bimors"]
+Method = Literal["zero-shot", "linear-probe", "coop", "cocoop", "bimors"]
 AnswerFormat = Literal["geojson", "parquet", "gpkg", "coco", "png"]
 MapFormat = Literal["geojson", "parquet", "gpkg", "cog", "png"]
 
@@ -278,7 +278,7 @@ class FitRequest(Request):
     rasters: list[Identifier] = Field(min_length=1, max_length=100)
     """Whose labels to learn from."""
     name: Name = "my classes"
-    method: Method = "linear_probe"
+    method: Method = "linear-probe"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
 
 

@@ -1,0 +1,142 @@
+"""`skycue serve`: rasters, boxes and maps for browsers and programs, by HTTP."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skycue.cli.options import ConfigOption, DeviceOption, DtypeOption, SetOption
+
+if TYPE_CHECKING:
+    from skycue.web.access import Tokens
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+TOKEN_VARIABLE = "SKYCUE_TOKEN"
+"""Environment variable that may hold one token."""
+EXTRA = "pip install 'skycue[serve]'"
+MAX_CONNECTIONS = 1000
+MAX_HEADER_BYTES = 16 * 1024
+IDLE_TIMEOUT_S = 20
+GRACE_S = 10
+
+
+def serve(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Rasters, or folders of them, that everybody may look at."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help=f"Tokens, one a line; each owns what it makes. One may stand in {TOKEN_VARIABLE}.",
+        ),
+    ] = None,
+    state: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where rasters, jobs and results are kept.")
+    ] = Path("skycue-state"),
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Of regions: `mini`, a folder, or a hub name.")
+    ] = "mini",
+    classifier: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="MODEL", help="Made by `skycue fit`, for everybody; repeatable."),
+    ] = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+) -> None:
+    """Serve the page and the API until Ctrl-C: PATHS to look at, uploads, boxes and maps.
+
+    Without tokens only this machine can reach it; another --host needs some. A server that was
+    killed goes on with its uploads and jobs when it is started again on the same --state.
+    """
+    from skycue.config import load_config  # heavy: imported when used
+    from skycue.errors import MissingToolError
+    from skycue.service.settings import ServiceSettings
+
+    limits = load_config(ServiceSettings, config, settings or [])
+    _harden_gdal()
+    try:
+        import uvicorn
+
+        from skycue.service.service import Service
+        from skycue.web.app import create_app
+    except ModuleNotFoundError as error:
+        raise MissingToolError(f"the server needs {error.name}: {EXTRA}.") from error
+    known = _tokens(tokens, host)
+    service = Service(state, limits)
+    hosts = () if known.are_needed else ("localhost", "127.0.0.1", "[::1]")
+    app = create_app(service, known, hosts=hosts)
+    count = service.register(paths or [])
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http="h11",  # the stricter of uvicorn's parsers
+            log_level="warning",
+            server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=IDLE_TIMEOUT_S,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        )
+    )
+    with _listening(host, port) as sockets:
+        name, number = sockets[0].getsockname()[:2]
+        address = f"[{name}]" if ":" in name else name
+        typer.echo(f"skycue serves {count} rasters at http://{address}:{number}", err=True)
+        server.run(sockets=sockets)
+
+
+def _tokens(path: Path | None, host: str) -> "Tokens":
+    """Return who may ask; nobody listens to other machines without a token.
+
+    Raises:
+        ConfigError: If a token is needed and there is none, or one is not allowed.
+    """
+    from skycue.errors import ConfigError
+    from skycue.web.access import Tokens
+
+    if path is not None:
+        return Tokens.read(path)
+    secret = os.environ.get(TOKEN_VARIABLE)
+    if secret is None and host not in LOOPBACK:
+        raise ConfigError(
+            f"{host} can be reached by others, so a token is needed: write one a line into a file "
+            f"for --tokens, or one into the environment variable {TOKEN_VARIABLE}."
+        )
+    return Tokens([] if secret is None else [secret])
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Listen at an address while the block runs.
+
+    Raises:
+        ConfigError: If it cannot be had.
+    """
+    from skycue.errors import ConfigError
+
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}.") from error
+    with listener:
+        yield [listener]
+
+
+def _harden_gdal() -> None:
+    """Let GDAL call no driver that follows paths, before anything starts it."""
+    from skycue.geo.preparation import SAFE_GDAL
+
+    os.environ.update(SAFE_GDAL)

@@ -1,0 +1,77 @@
+"""The process in which a raster is looked at for the first time, and rewritten for viewers.
+
+`python -m skycue.geo.preparation` reads a request on its standard input and answers on its standard
+output. It bounds its own memory, so that a hostile file ends this process and no other.
+"""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from skycue.errors import SkycueError
+from skycue.geo.raster_facts import RasterFacts, RasterLimits, check_limits, facts_of, write_pyramid
+
+SKIPPED_DRIVERS = (
+    "VRT DERIVED GTI WMS WCS WMTS HTTP PLMOSAIC STACIT STACTA EEDA EEDAI DAAS RASTERLITE OGCAPI "
+    "PostGISRaster MBTiles netCDF HDF5 HDF4 Zarr TileDB PDF FITS"
+)
+"""Drivers of GDAL that name other files or URLs, or are rarely tested; set before GDAL starts."""
+SAFE_GDAL = {
+    "GDAL_SKIP": SKIPPED_DRIVERS,
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no file beside is looked at
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    "GDAL_PAM_ENABLED": "NO",  # neither reads nor writes .aux.xml
+}
+"""Of the environment of every process that opens a stranger's file."""
+MEMORY_BYTES = 4 << 30
+"""Address space of the process."""
+
+
+class PreparationRequest(BaseModel):
+    """What the process is asked: JSON on its standard input."""
+
+    source: Path
+    target: Path
+    limits: RasterLimits | None
+    """Of a stranger's raster; None where the operator named it."""
+    must_rewrite: bool = False
+    """Rewrite it though it has what viewers need."""
+
+
+class PreparationResult(BaseModel):
+    """What it answers: JSON on its standard output."""
+
+    error: str | None = None
+    facts: RasterFacts | None = None
+    rewritten: bool = False
+
+
+def _serve_one(request: PreparationRequest) -> PreparationResult:
+    """Do what is asked; runs in the process of its own."""
+    try:
+        if request.limits is not None:
+            check_limits(request.source, request.limits)
+        facts = facts_of(request.source)
+        if facts.has_pyramid and not request.must_rewrite:
+            return PreparationResult(facts=facts)
+        write_pyramid(request.source, request.target)
+        rewritten = facts_of(request.target, facts.stretch)
+    except SkycueError as error:
+        words = str(error).replace(f"{request.source}", "this raster")
+        return PreparationResult(error=words)
+    return PreparationResult(facts=rewritten, rewritten=True)
+
+
+def _main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    request = PreparationRequest.model_validate(json.load(sys.stdin))
+    result = _serve_one(request)
+    sys.stdout.write(result.model_dump_json())
+
+
+if __name__ == "__main__":
+    _main()

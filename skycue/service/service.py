@@ -1,0 +1,170 @@
+"""The server without HTTP: its parts, how they start, and how they go on after a `kill -9`."""
+
+import fcntl
+import logging
+import threading
+from pathlib import Path
+from typing import IO
+
+from skycue.errors import ConfigError
+from skycue.service.blobs import FileStore
+from skycue.service.database import Database
+from skycue.service.job_runner import JobRunner, Work
+from skycue.service.jobs import ClaimedJob, Jobs
+from skycue.service.names import SHARED, new_id
+from skycue.service.prepare_job import PrepareJob
+from skycue.service.preparing import check_signature
+from skycue.service.rasters import INCOMING, Rasters
+from skycue.service.records import JobKind, Problem, RasterRecord
+from skycue.service.settings import ServiceSettings
+from skycue.service.uploads import Uploads
+
+logger = logging.getLogger(__name__)
+
+RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png"})
+"""Endings of the files that are registered in a folder."""
+LOCK_FILE = "lock"
+FORGET_EVERY_S = 600.0
+"""How often forgotten uploads are looked for."""
+
+
+class Service:
+    """All that the server keeps and does."""
+
+    def __init__(self, folder: Path, settings: ServiceSettings) -> None:
+        """Open the state.
+
+        Args:
+            folder: Of the state; made if absent, and used by one server at a time.
+            settings: Where else state lies, and what is refused.
+
+        Raises:
+            ConfigError: If another server uses the folder, or a store cannot be reached.
+        """
+        self.settings, self._folder = settings, folder.resolve()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock_folder(self._folder)
+        database, files = settings.state_urls(self._folder)
+        self.database = Database(database)
+        self.files = FileStore(
+            files,
+            cache=self._folder / "cache",
+            cache_bytes=settings.cache_bytes,
+            endpoint=settings.files_endpoint,
+        )
+        self.spool = self._folder / "spool"
+        self.rasters = Rasters(self.database, self.files)
+        self.uploads = Uploads(self.database, self.files, settings)
+        self.jobs = Jobs(self.database, new_id("w"), settings.max_waiting_jobs)
+        self._prepare = PrepareJob(self.rasters, self.files, settings, self.spool)
+        self.runner = JobRunner(
+            self.jobs,
+            self._work(),
+            threads=settings.job_threads,
+            after_failure=self._after_failure,
+        )
+        self._stopping = threading.Event()
+        self._cleaner = threading.Thread(target=self._clean, name="cleaner", daemon=True)
+
+    def start(self) -> None:
+        """Begin to do jobs, those first that a killed server left behind."""
+        alone = not self.settings.database  # nobody else uses a database in the state folder
+        if count := self.jobs.release_lost(mine=alone):
+            logger.info("%d jobs of a server that has ended wait again", count)
+        self.runner.start()
+        self._cleaner.start()
+
+    def close(self) -> None:
+        """End; running jobs wait again at the next start."""
+        self._stopping.set()
+        self.runner.stop()
+        self.database.close()
+        self._lock.close()
+
+    def register(self, roots: list[Path]) -> int:
+        """Make the operator's rasters known: files, and those in folders; return how many.
+
+        A link that leads out of its folder is passed over.
+
+        Raises:
+            ConfigError: If a path is not there.
+        """
+        shared: set[str] = set()
+        for given in roots:
+            if not given.exists():
+                raise ConfigError(f"there is no {given}: give raster files or folders of them.")
+            root = given.resolve()
+            found = [root] if root.is_file() else sorted(root.rglob("*"))
+            for entry in found:
+                path = entry.resolve()
+                if not path.is_file() or path.suffix.lower() not in RASTER_SUFFIXES:
+                    continue
+                if root.is_dir() and not path.is_relative_to(root):
+                    logger.warning("passed over %s, which leads out of %s", entry, root)
+                    continue
+                job = new_id("j")
+                raster, is_new = self.rasters.register(root, path, job)
+                shared.add(raster)
+                if is_new:
+                    self.jobs.submit(SHARED, "prepare", {}, raster=raster, job=job)
+        self.rasters.forget_others(shared)
+        self.runner.wake()
+        return len(shared)
+
+    def finish_upload(self, owner: str, upload: str) -> RasterRecord:
+        """Turn a complete upload into a raster, which a job prepares.
+
+        Raises:
+            NotFoundError: If the owner has no such upload.
+            ConflictError: If something is missing of it.
+            ImageReadError: If it does not begin like a raster; the upload is gone then.
+            QuotaError: If too many jobs of the owner wait.
+        """
+        known = self.uploads.get(owner, upload)
+        path = self.uploads.assemble(owner, upload, self.spool)
+        key = f"{INCOMING}/{new_id('f')}"
+        try:
+            check_signature(path)
+            self.files.put(key, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            self.uploads.remove(owner, upload)
+            raise
+        job = new_id("j")
+        try:
+            with self.database.begin() as connection:
+                raster = self.rasters.add(connection, owner, known.name, key, known.bytes, job)
+                self.jobs.submit(
+                    owner, "prepare", {}, raster=raster, job=job, connection=connection
+                )
+        except BaseException:
+            self.files.remove(key)
+            raise
+        self.uploads.remove(owner, upload)
+        self.runner.wake()
+        return self.rasters.get(owner, raster)
+
+    def _work(self) -> dict[JobKind, Work]:
+        return {"prepare": self._prepare}
+
+    def _after_failure(self, job: ClaimedJob, problem: Problem) -> None:
+        if job.kind == "prepare":
+            self._prepare.after_failure(job, problem)
+
+    def _clean(self) -> None:
+        while not self._stopping.wait(FORGET_EVERY_S):
+            if count := self.uploads.remove_forgotten():
+                logger.info("removed %d uploads that were never finished", count)
+
+
+def _lock_folder(folder: Path) -> IO[str]:
+    """Hold a state folder for this process alone; the kernel lets go when the process ends."""
+    lock = (folder / LOCK_FILE).open("w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise ConfigError(
+            f"another server uses {folder}: stop it, or give another folder by --state."
+        ) from error
+    return lock

@@ -1,0 +1,149 @@
+"""Rasters over HTTP: sent in chunks, prepared, shown as tiles, seen by their owner only."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.web.serving import (
+    TOKENS,
+    geotiff,
+    levels,
+    png,
+    serving,
+    tile_of,
+    upload,
+    wait_for_raster,
+)
+
+SMALL = levels(40, 60)
+
+
+def test_an_upload_becomes_a_raster_whose_tiles_show_its_pixels(tmp_path: Path) -> None:
+    with serving(tmp_path, chunk_bytes=1024) as client:
+        record = upload(client, "a.tif", geotiff(SMALL))
+        assert record["status"] == "ready"
+        facts = {"name": "a.tif", "height": 40, "width": 60, "bands": 3, "crs": "EPSG:32631"}
+        assert facts.items() <= record.items()
+        assert record["gsd_m"] == pytest.approx(0.5, rel=0.01)
+        tile = tile_of(client.get(f"/v1/rasters/{record['id']}/tiles/pixels/0/0/0.png"))
+        np.testing.assert_array_equal(tile[:3, :40, :60], SMALL)
+        assert (tile[3, :40, :60] == 255).all()
+        assert tile[3].sum() == 255 * 40 * 60
+
+
+def test_a_large_raster_is_rewritten_with_overviews_and_shows_the_same(tmp_path: Path) -> None:
+    pixels = levels(700, 900)
+    with serving(tmp_path) as client:
+        record = upload(client, "a.png", png(pixels))
+        assert record["crs"] is None
+        assert [grid["grid"] for grid in record["grids"]] == ["pixels"]
+        assert record["grids"][0]["max_zoom"] == 2
+        finest = tile_of(client.get(f"/v1/rasters/{record['id']}/tiles/pixels/2/1/2.png"))
+        np.testing.assert_array_equal(finest[:3, :188], pixels[:, 512:, 256:512])
+        whole = tile_of(client.get(f"/v1/rasters/{record['id']}/tiles/pixels/0/0/0.png"))
+        mean = pixels[:, :400, :400].mean()
+        assert whole[:3, :100, :100].mean() == pytest.approx(mean, abs=3)
+
+
+def test_an_upload_goes_on_where_it_stopped_even_in_another_server(tmp_path: Path) -> None:
+    content = geotiff(SMALL)
+    with serving(tmp_path, chunk_bytes=4096) as client:
+        begun = client.post("/v1/uploads", json={"name": "a.tif", "bytes": len(content)}).json()
+        place = f"/v1/uploads/{begun['id']}"
+        client.put(place, params={"offset": 0}, content=content[:4096])
+        again = client.put(place, params={"offset": 0}, content=content[:4096])
+        assert again.status_code == 409
+        assert "begins at byte 4096" in again.json()["error"]["message"]
+    with serving(tmp_path, chunk_bytes=4096) as client:
+        assert client.get(place).json()["received"] == 4096
+        early = client.post(f"{place}/finish")
+        assert early.status_code == 409
+        client.put(place, params={"offset": 4096}, content=content[4096:])
+        raster = client.post(f"{place}/finish").json()["id"]
+        assert wait_for_raster(client, raster)["status"] == "ready"
+        assert client.get(place).status_code == 404
+    assert not list((tmp_path / "files" / "uploads").glob("*/*"))
+
+
+def test_what_one_token_owns_another_does_not_find(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        raster = upload(client, "a.tif", geotiff(SMALL))["id"]
+        job = client.get("/v1/jobs").json()[0]["id"]
+        other = {"Authorization": f"Bearer {TOKENS[1]}"}
+        paths = (
+            f"/v1/rasters/{raster}",
+            f"/v1/rasters/{raster}/tiles/pixels/0/0/0.png",
+            f"/v1/jobs/{job}",
+        )
+        for path in paths:
+            assert client.get(path).status_code == 200
+            assert client.get(path, headers=other).status_code == 404
+        assert client.delete(f"/v1/rasters/{raster}", headers=other).status_code == 404
+        assert client.post(f"/v1/jobs/{job}/cancel", headers=other).status_code == 404
+        assert client.get("/v1/rasters", headers=other).json() == []
+        for wrong in ("", "Bearer ", "Bearer no-such-token-at-all", "Basic Zm9vOmJhcg=="):
+            assert client.get(paths[0], headers={"Authorization": wrong}).status_code == 401
+
+
+def test_the_operators_rasters_are_seen_by_all_and_stay(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "inner").mkdir(parents=True)
+    (root / "inner" / "a.tif").write_bytes(geotiff(SMALL))
+    (tmp_path / "secret.tif").write_bytes(geotiff(SMALL))
+    (root / "out.tif").symlink_to(tmp_path / "secret.tif")
+    with serving(tmp_path / "state", roots=[root]) as client:
+        (record,) = client.get("/v1/rasters").json()
+        assert record["name"] == "inner/a.tif"
+        assert wait_for_raster(client, record["id"])["is_shared"]
+        other = {"Authorization": f"Bearer {TOKENS[1]}"}
+        assert client.get(f"/v1/rasters/{record['id']}", headers=other).status_code == 200
+        assert client.delete(f"/v1/rasters/{record['id']}").status_code == 409
+    with serving(tmp_path / "state", roots=[root]) as client:
+        (again,) = client.get("/v1/rasters").json()
+        assert (again["id"], again["status"]) == (record["id"], "ready")
+    assert (root / "inner" / "a.tif").is_file()
+
+
+def test_a_deleted_raster_leaves_no_file(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        raster = upload(client, "a.png", png(levels(600, 600)))["id"]
+        assert len(list((tmp_path / "files").glob("*/*"))) == 1
+        assert client.delete(f"/v1/rasters/{raster}").status_code == 204
+        assert client.get(f"/v1/rasters/{raster}").status_code == 404
+    assert list((tmp_path / "files").glob("*/*")) == []
+
+
+def test_a_quota_counts_what_is_announced_and_what_is_there(tmp_path: Path) -> None:
+    with serving(tmp_path, quota_bytes=10_000) as client:
+
+        def begin(n_bytes: int) -> int:
+            asked = {"name": "a.tif", "bytes": n_bytes}
+            return client.post("/v1/uploads", json=asked).status_code
+
+        assert begin(6_000) == 201
+        assert begin(6_000) == 429
+        other = {"Authorization": f"Bearer {TOKENS[1]}"}
+        asked = {"name": "b.tif", "bytes": 6_000}
+        assert client.post("/v1/uploads", json=asked, headers=other).status_code == 201
+        assert client.get("/v1/server").json()["used_bytes"] == 6_000
+
+
+def test_measures_are_told_by_route_and_not_by_path(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        client.get("/v1/rasters/r_0123456789")
+        client.get("/v1/no/such/path")
+        text = client.get("/metrics").text
+        assert 'route="/rasters/{raster}",status="404"} 1.0' in text
+        assert "no/such" not in text
+        assert "r_0123456789" not in text
+        assert client.get("/metrics", headers={"Authorization": ""}).status_code == 401
+
+
+def test_health_needs_no_token(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        answer = client.get("/v1/health", headers={"Authorization": ""})
+        assert answer.status_code == 200
+        assert answer.json()["needs_token"] is True
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
