@@ -39,7 +39,7 @@ const raster = (id: string): string => `rasters/${encodeURIComponent(id)}`;
 export const health = (): Promise<Health> => get("health");
 export const server = (): Promise<ServerView> => get("server");
 
-export const rasters = async (): Promise<RasterRecord[]> => (await get<{ rasters: RasterRecord[] }>("rasters")).rasters;
+export const rasters = (): Promise<RasterRecord[]> => get("rasters");
 export const oneRaster = (id: string): Promise<RasterRecord> => get(raster(id));
 export const deleteRaster = (id: string): Promise<void> => remove(raster(id));
 
@@ -47,10 +47,9 @@ export const answers = (id: string): Promise<AnswersView> => get(`${raster(id)}/
 export const edit = (id: string, change: Edit): Promise<EditView> =>
   sendJson("POST", `${raster(id)}/edits`, { edit: change });
 
-export const labels = async (id: string): Promise<LabelRecord[]> =>
-  (await get<{ labels: LabelRecord[] }>(`${raster(id)}/labels`)).labels;
-export const putLabels = async (id: string, content: NewLabel[]): Promise<LabelRecord[]> =>
-  (await sendJson<{ labels: LabelRecord[] }>("PUT", `${raster(id)}/labels`, { labels: content })).labels;
+export const labels = (id: string): Promise<LabelRecord[]> => get(`${raster(id)}/labels`);
+export const putLabels = (id: string, content: NewLabel[]): Promise<LabelRecord[]> =>
+  sendJson("PUT", `${raster(id)}/labels`, { labels: content });
 
 export const fit = (request: { rasters: string[]; name: string; method: string }): Promise<JobRecord> =>
   sendJson("POST", "fit", request);
@@ -61,11 +60,10 @@ export const classify = (request: {
   window: number;
   stride: number;
 }): Promise<JobRecord> => sendJson("POST", "classify", request);
-export const maps = async (id: string): Promise<MapRecord[]> =>
-  (await get<{ maps: MapRecord[] }>(`maps?raster=${encodeURIComponent(id)}`)).maps;
+export const maps = (id: string): Promise<MapRecord[]> => get(`maps?raster=${encodeURIComponent(id)}`);
 export const oneMap = (id: string): Promise<MapRecord> => get(`maps/${encodeURIComponent(id)}`);
 
-export const jobs = async (): Promise<JobRecord[]> => (await get<{ jobs: JobRecord[] }>("jobs")).jobs;
+export const jobs = (): Promise<JobRecord[]> => get("jobs");
 export const job = (id: string): Promise<JobRecord> => get(`jobs/${encodeURIComponent(id)}`);
 export const cancelJob = (id: string): Promise<JobRecord> => sendJson("POST", `jobs/${encodeURIComponent(id)}/cancel`);
 

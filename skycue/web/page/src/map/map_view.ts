@@ -12,7 +12,7 @@ import View from "ol/View";
 import type { Box, Position, ReadyRaster } from "../api/records";
 import { choose, describeBox } from "../state/describing";
 import { labelBox } from "../state/classifying";
-import { activeClass, hovered, panel, readyRaster, selectedLabel, tool } from "../state/store";
+import { hovered, panel, readyRaster, selectedLabel, tool } from "../state/store";
 import { answerLayer, targetOf } from "./answer_layer";
 import { classLayer } from "./class_layer";
 import { KeyboardBox } from "./keyboard_box";
@@ -32,7 +32,7 @@ const prefersStill = matchMedia("(prefers-reduced-motion: reduce)");
 export const pointer = signal<Position | null>(null);
 /** Pixels of the raster for each pixel of the screen. */
 export const resolution = signal(1);
-/** What the last key did, said by screen readers too. */
+/** What the next key does while a box is drawn, said by screen readers too. */
 export const spoken = signal("");
 
 const boxLayer = answerLayer();
@@ -155,9 +155,8 @@ function inside([x, y]: Position): Position | null {
 }
 
 function finishBox(box: Box): void {
-  if (panel.value === "describe") void describeBox(box);
-  else void labelBox(box);
-  spoken.value = panel.value === "describe" ? "The box is being described." : `Labelled as ${activeClass.value ?? "nothing"}.`;
+  spoken.value = "";
+  void (panel.value === "describe" ? describeBox(box) : labelBox(box));
 }
 
 function hover(pixel: number[]): void {

@@ -99,7 +99,7 @@ async function addFile(file: File): Promise<void> {
   show(0, false);
   const isSent = await attempt(async () => {
     const record = await upload(file, show, stop.signal);
-    rasters.value = [...rasters.value, record];
+    rasters.value = [record, ...rasters.value];
     void open(record);
   });
   uploads.value = others();

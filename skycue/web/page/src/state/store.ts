@@ -81,7 +81,7 @@ export const windowSide = signal<number | null>(null);
 export const job = signal<JobRecord | null>(null);
 export const classMap = signal<MapRecord | null>(null);
 export const hiddenClasses = signal<ReadonlySet<string>>(new Set());
-export const mapOpacity = signal(0.6);
+export const mapOpacity = signal(0.5);
 
 /** The answer whose card is shown. */
 export const shownAnswer = computed(() => {

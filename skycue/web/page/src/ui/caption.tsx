@@ -2,28 +2,7 @@
 import type { AnswerRecord, PhraseView } from "../api/records";
 import { phraseColour } from "../state/colours";
 import { hovered } from "../state/store";
-
-/** A piece of a caption: words of a phrase, or the words between two. */
-export interface Piece {
-  text: string;
-  phrase: number | null;
-}
-
-/** Cut a caption at the spans of its phrases; where spans overlap, the first keeps the words. */
-export function piecesOf(caption: string, phrases: readonly Pick<PhraseView, "span">[]): Piece[] {
-  const characters = Array.from(caption); // spans count characters as Python does, not UTF-16 units
-  const spans = phrases.map(({ span }, phrase) => ({ span, phrase })).sort((a, b) => a.span[0] - b.span[0]);
-  const pieces: Piece[] = [];
-  let end = 0;
-  for (const { span, phrase } of spans) {
-    if (span[0] < end || span[1] <= span[0]) continue;
-    if (span[0] > end) pieces.push({ text: characters.slice(end, span[0]).join(""), phrase: null });
-    pieces.push({ text: characters.slice(...span).join(""), phrase });
-    end = span[1];
-  }
-  if (end < characters.length) pieces.push({ text: characters.slice(end).join(""), phrase: null });
-  return pieces;
-}
+import { piecesOf } from "./caption_pieces";
 
 /** The caption of an answer; each phrase is a stop of the Tab key and lights up its mask. */
 export function Caption({ answer }: { answer: AnswerRecord }) {
@@ -38,8 +17,9 @@ export function Caption({ answer }: { answer: AnswerRecord }) {
 
 function PhraseWords({ answer, phrase, text }: { answer: AnswerRecord; phrase: number; text: string }) {
   return (
-    <button
-      type="button"
+    <span
+      role="button"
+      tabIndex={0}
       class={`phrase ${isLit(answer.id, phrase) ? "is-lit" : ""}`}
       style={{ "--phrase": phraseColour(phrase) }}
       aria-label={spoken(answer.phrases[phrase]!, text)}
@@ -48,7 +28,7 @@ function PhraseWords({ answer, phrase, text }: { answer: AnswerRecord; phrase: n
       onKeyDown={moveAlong}
     >
       {text}
-    </button>
+    </span>
   );
 }
 

@@ -16,12 +16,19 @@ const FORMATS: readonly { format: MapFormat; name: string; suffix: string; needs
   { format: "parquet", name: "GeoParquet", suffix: "parquet", needsPlace: true },
   { format: "png", name: "PNG", suffix: "png", needsPlace: false },
 ];
-const METHODS: Readonly<Record<string, string>> = {
-  "linear-probe": "Linear probe: quick, good with many labels",
-  "zero-shot": "Zero-shot: from the names alone",
-  coop: "CoOp: learns prompts, takes minutes",
-  cocoop: "CoCoOp: learns prompts, takes minutes",
-  bimors: "BiMoRS: learns prompts, takes minutes",
+const NAMES: Readonly<Record<string, string>> = {
+  "linear-probe": "Linear probe",
+  "zero-shot": "Zero-shot",
+  coop: "CoOp",
+  cocoop: "CoCoOp",
+  bimors: "BiMoRS",
+};
+const REMARKS: Readonly<Record<string, string>> = {
+  "linear-probe": "Learns in seconds from the labels alone; best where there are many.",
+  "zero-shot": "Goes by the names of the classes; labels only tell which there are.",
+  coop: "Learns the words around the names; takes minutes.",
+  cocoop: "As CoOp, with words that depend on the image; takes many minutes.",
+  bimors: "Learns words from captions of the labelled boxes too; takes many minutes.",
 };
 const SIDES = [16, 32, 64, 128, 256, 512];
 
@@ -53,26 +60,6 @@ function Learning() {
   const isBusy = job.value !== null && (job.value.status === "queued" || job.value.status === "running");
   return (
     <section class="card" aria-label="Learning">
-      <div class="settings">
-        <label>
-          <span>Method</span>
-          <select value={method.value} onChange={(event) => (method.value = event.currentTarget.value)}>
-            {(serverView.value?.methods ?? ["linear-probe"]).map((name) => (
-              <option key={name} value={name}>{METHODS[name] ?? name}</option>
-            ))}
-          </select>
-        </label>
-        <label>
-          <span>Squares</span>
-          <select
-            value={windowSide.value ?? ""}
-            onChange={(event) => (windowSide.value = Number(event.currentTarget.value) || null)}
-          >
-            <option value="">As large as the labels ({squareSide()} pixels)</option>
-            {SIDES.map((side) => <option key={side} value={side}>{side} pixels</option>)}
-          </select>
-        </label>
-      </div>
       {isBusy ? <Progress /> : (
         <Button kind="primary" icon="spark" disabled={missing > 0} onClick={() => void fitAndClassify()}>
           {classMap.value === null ? "Fit" : "Fit again"}
@@ -82,7 +69,40 @@ function Learning() {
         <p class="fine">Label boxes of at least two classes; a few of each are enough to begin.</p>
       )}
       <Outcome />
+      <Settings />
     </section>
+  );
+}
+
+function Settings() {
+  return (
+    <details>
+      <summary class="fine">
+        {NAMES[method.value] ?? method.value}, squares of {squareSide()} pixels
+      </summary>
+      <div class="settings">
+        <label>
+          <span>Method</span>
+          <select value={method.value} onChange={(event) => (method.value = event.currentTarget.value)}>
+            {(serverView.value?.methods ?? ["linear-probe"]).map((name) => (
+              <option key={name} value={name}>{NAMES[name] ?? name}</option>
+            ))}
+          </select>
+        </label>
+        <p class="fine">{REMARKS[method.value]}</p>
+        <label>
+          <span>Squares</span>
+          <select
+            value={windowSide.value ?? ""}
+            onChange={(event) => (windowSide.value = Number(event.currentTarget.value) || null)}
+          >
+            <option value="">As large as the labels</option>
+            {SIDES.map((side) => <option key={side} value={side}>{side} pixels</option>)}
+          </select>
+        </label>
+        <p class="fine">The raster is cut into squares; each gets one class.</p>
+      </div>
+    </details>
   );
 }
 

@@ -2,7 +2,7 @@
 
 const PATHS = {
   pan: "M10 3v14M3 10h14M10 3 8 5m2-2 2 2M10 17l-2-2m2 2 2-2M3 10l2-2m-2 2 2 2M17 10l-2-2m2 2-2 2",
-  box: "M4 7V4h3M13 4h3v3M16 13v3h-3M7 16H4v-3M10 8v4M8 10h4",
+  box: "M11 4H4.500v11.500H16V9M15.5 1.500v6M12.5 4.500h6",
   plus: "M10 4v12M4 10h12",
   minus: "M4 10h12",
   fit: "M3 8V4h4M13 4h4v4M17 12v4h-4M7 16H3v-4M7.5 8h5v4h-5z",

@@ -5,6 +5,7 @@ import { addFiles, deleteRaster, fileSize, open } from "../state/opening";
 import { rasters, serverView, uploads } from "../state/store";
 import { Button, IconButton } from "./button";
 import { Icon } from "./icons";
+import { Thumbnail } from "./thumbnail";
 
 /** What the server reads; what a name promises is checked there, in the file itself. */
 const ACCEPTED = ".tif,.tiff,.jpg,.jpeg,.png,image/tiff,image/jpeg,image/png";
@@ -69,7 +70,7 @@ function RasterRow({ record }: { record: RasterRecord }) {
   return (
     <li class="raster-row">
       <button type="button" class="raster-open" onClick={() => void open(record)}>
-        <Icon name="image" />
+        <Thumbnail record={record} />
         <span class="row-text">
           <strong>{record.name}</strong>
           <span class="fine">{factsOf(record)}</span>

@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { fit, mount, pointer, resolution, spoken, zoom } from "../map/map_view";
 import { close } from "../state/opening";
-import { activeClass, job, panel, raster, tool, type Panel } from "../state/store";
+import { activeClass, job, panel, pending, raster, tool, type Panel } from "../state/store";
 import { Button, IconButton } from "./button";
 import { ClassifyPanel } from "./classify_panel";
 import { DescribePanel } from "./describe_panel";
@@ -63,10 +63,12 @@ function Toolbar() {
 
 function Status() {
   const at = pointer.value;
-  const drawing = panel.value === "describe" ? "Drag a box" : `Drag a box of ${activeClass.value ?? "a class"}`;
+  const isDescribing = panel.value === "describe";
+  const hint = isDescribing ? "Drag a box" : `Drag a box of ${activeClass.value ?? "a class"}`;
+  const busy = isDescribing && pending.value.some(({ isStopped }) => !isStopped) ? "Looking at the box …" : "";
   return (
     <div class="status">
-      <span aria-live="polite">{spoken.value || (tool.value === "box" ? drawing : "")}</span>
+      <span aria-live="polite">{spoken.value || busy || (tool.value === "box" ? hint : "")}</span>
       <span class="status-right">
         {at !== null && <span class="numbers">x {Math.floor(at[0])} y {Math.floor(at[1])}</span>}
         <span class="numbers">{Math.round(100 / resolution.value)} %</span>
