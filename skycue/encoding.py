@@ -67,6 +67,13 @@ class KeptEncodings(NamedTuple):
     rows: dict[Need, dict[str, Tensor]]
     missing: tuple[int, ...]
 
+    def without(self, keys: Collection[str]) -> "KeptEncodings":
+        """Return the same without some of the images."""
+        left = [n for n, key in enumerate(self.keys) if key not in keys]
+        place_of = {n: place for place, n in enumerate(left)}
+        missing = tuple(place_of[n] for n in self.missing if n in place_of)
+        return self._replace(keys=tuple(self.keys[n] for n in left), missing=missing)
+
 
 class SceneEncoder:
     """Encodes image files with a frozen CLIP, and their captions with a sentence encoder.

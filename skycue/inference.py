@@ -252,7 +252,7 @@ class SceneClassifier:
     ) -> Tensor:
         """Return class probabilities of image files, [N, C]; bounded memory for any N."""
         names = self.class_names if class_names is None else tuple(class_names)
-        self._require_scorable(names)
+        self.require_scorable(names)
         rows = [torch.empty(0, len(names))]
         for start in range(0, len(paths), IMAGES_AT_ONCE):
             inputs = self.encoder.encode(paths[start : start + IMAGES_AT_ONCE], self.method.needs)
@@ -264,11 +264,11 @@ class SceneClassifier:
     ) -> Tensor:
         """Return class probabilities of encoded images, [B, C]."""
         names = self.class_names if class_names is None else tuple(class_names)
-        self._require_scorable(names)
+        self.require_scorable(names)
         read_as = prompt_names(names, self.config)
         return score(self.method, inputs, read_as, self.encoder.dtype)
 
-    def _require_scorable(self, class_names: Sequence[str]) -> None:
+    def require_scorable(self, class_names: Sequence[str]) -> None:
         """Refuse new classes before any image is encoded, where the method cannot score them."""
         new = [name for name in class_names if name not in self.class_names]
         if new and not self.method.scores_new_classes:

@@ -52,6 +52,7 @@ FLOORS = (
         "model_folder",
         "fitting",
         "inference",
+        "scene_windows",
         "region_inputs",
         "answers",
         "region_naming",
