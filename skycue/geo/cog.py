@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skycue.files import replacing
-from skycue.geo.raster import GeoReference
+from skycue.geo.georeference import GeoReference
 
 BLOCK_SIZE = 512
 """Pixels along each side of a tile of the file."""

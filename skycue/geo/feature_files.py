@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from skycue.errors import FeatureError
 from skycue.files import replacing
-from skycue.geo.crs import WGS84, reproject
+from skycue.geo.crs import WGS84, crs_of
 from skycue.geo.georeference import GeoReference
-from skycue.geo.outlines import polygons_of
-from skycue.geo.vectors import LONGEST_EDGE, bbox_json, feature_json
+from skycue.geo.longitudes import Extent
+from skycue.geo.placing import place_outline
+from skycue.geo.vectors import bbox_json, feature_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -131,11 +131,12 @@ def feature_table(
     import pyarrow as pa  # heavy: imported when used
     from shapely import to_wkb
 
+    crs = out_crs or georeference.crs
     outlines: list[MultiPolygon | None] = []
     rows: list[dict[str, JsonValue]] = []
     for number, feature in enumerate(features):
         _check_properties(feature.properties, number)
-        outlines.append(_placed(feature.outline, georeference, out_crs))
+        outlines.append(_placed(feature.outline, georeference, crs))
         rows.append(feature.properties)
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: column_of([row.get(name) for row in rows]) for name in names}
@@ -147,7 +148,7 @@ def feature_table(
     wkb = [None if outline is None else to_wkb(outline, flavor="iso") for outline in outlines]
     columns[GEOMETRY] = pa.array(wkb, pa.binary())
     columns[COVERING] = _covering(outlines)
-    metadata = {"geo": json.dumps(_geo_metadata(outlines, out_crs or georeference.crs))}
+    metadata = {"geo": json.dumps(_geo_metadata(outlines, crs))}
     return pa.table(columns).replace_schema_metadata(metadata)
 
 
@@ -171,20 +172,12 @@ def column_of(values: Sequence[JsonValue]) -> pa.Array:
 
 
 def _placed(
-    outline: MultiPolygon | None, georeference: GeoReference, out_crs: str | None
+    outline: MultiPolygon | None, georeference: GeoReference, crs: str
 ) -> MultiPolygon | None:
     """Bring an outline from pixels to the CRS of the file; None where it has no polygons."""
-    from shapely import make_valid, segmentize, transform
-
     if outline is None or outline.is_empty:
         return None
-    if out_crs is None or out_crs == georeference.crs:
-        return polygons_of(transform(outline, georeference.to_map))
-
-    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return reproject(georeference.to_map(points), georeference.crs, out_crs)
-
-    return polygons_of(make_valid(transform(segmentize(outline, LONGEST_EDGE), place)))
+    return place_outline(outline, georeference, crs)
 
 
 def _covering(outlines: Sequence[MultiPolygon | None]) -> pa.Array:
@@ -198,13 +191,11 @@ def _covering(outlines: Sequence[MultiPolygon | None]) -> pa.Array:
 
 def _geo_metadata(outlines: Sequence[MultiPolygon | None], crs: str) -> dict[str, JsonValue]:
     """Return what GeoParquet says of the file under the key `geo`."""
-    from pyproj import CRS  # heavy: imported when used
-
     bounds = np.array([outline.bounds for outline in outlines if outline is not None])  # [N, 4]
     column: dict[str, JsonValue] = {
         "encoding": "WKB",
         "geometry_types": ["MultiPolygon"] if len(bounds) else [],
-        "crs": CRS.from_user_input(crs).to_json_dict(),
+        "crs": crs_of(crs).to_json_dict(),
         "edges": "planar",
         "orientation": "counterclockwise",
         "covering": {
@@ -261,13 +252,13 @@ def _write_geopackage(path: Path, table: pa.Table, crs: str) -> None:
 
 def _write_geojson(path: Path, features: Iterable[Feature], georeference: GeoReference) -> None:
     """Write a feature collection, one feature a line, without holding more than one."""
-    extents = []
+    extents: list[Extent] = []
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{"type": "FeatureCollection", "features": [')
         for number, feature in enumerate(features):
             _check_properties(feature.properties, number)
-            written, extent = feature_json(feature.outline, feature.properties, georeference)
-            extents += [] if extent is None else [extent]
+            written, parts = feature_json(feature.outline, feature.properties, georeference)
+            extents += parts
             file.write((",\n" if number else "\n") + json.dumps(written, ensure_ascii=False))
         file.write("\n]")
         if extents:

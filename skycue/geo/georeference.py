@@ -33,10 +33,14 @@ class GeoReference(NamedTuple):
     nodata: float | None = None
 
     def to_map(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn pixels (x, y) into coordinates of the map, [N, 2]."""
+        """Turn pixels (x, y) into coordinates of the map, [N, 2].
+
+        A pixel has the same coordinates to the last bit whatever stands beside it in `points`,
+        which a matrix product would not promise: outlines that share a corner go on to share it.
+        """
         a, b, c, d, e, f = self.transform
-        placed: NDArray[np.float64] = points @ np.array([[a, d], [b, e]]) + np.array([c, f])
-        return placed
+        x, y = points[:, 0], points[:, 1]
+        return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)  # [N, 2]
 
     def to_pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn coordinates of the map into pixels (x, y), [N, 2]."""

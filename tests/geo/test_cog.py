@@ -6,7 +6,7 @@ import numpy as np
 import rasterio
 
 from skycue.geo.cog import Block, write_cog
-from skycue.geo.raster import GeoReference
+from skycue.geo.georeference import GeoReference
 
 PLACE = GeoReference("EPSG:32631", (64.0, 0.0, 593000.0, 0.0, -64.0, 5750000.0))
 

@@ -9,8 +9,8 @@ from shapely import get_coordinates, transform
 
 from skycue.errors import FeatureError
 from skycue.geo.feature_files import Feature, write_features
+from skycue.geo.georeference import GeoReference
 from skycue.geo.outlines import outline_mask
-from skycue.geo.raster import GeoReference
 
 ROTTERDAM = GeoReference("EPSG:32631", (0.3, 0.0, 593000.1, 0.0, -0.3, 5750000.7))
 MASK = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=np.bool_)

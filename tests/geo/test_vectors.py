@@ -1,11 +1,9 @@
 """Masks to features and back."""
 
-import json
 from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -13,8 +11,8 @@ from rasterio.warp import transform
 from shapely.geometry import Polygon, shape
 
 from skycue.errors import GeoError
-from skycue.geo.raster import GeoReference
-from skycue.geo.vectors import MaskedObject, features_of, mask_of
+from skycue.geo.georeference import GeoReference
+from skycue.geo.vectors import MaskedObject, features_of
 
 ROTTERDAM = GeoReference("EPSG:32631", (0.5, 0.0, 593000.0, 0.0, -0.5, 5750000.0))
 MASKS = arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
@@ -35,23 +33,6 @@ def feature(mask: Mask, place: GeoReference) -> dict[str, object]:
     collection = features_of([MaskedObject(mask, {})], place)
     (only,) = cast(list[dict[str, object]], collection["features"])
     return only
-
-
-@settings(max_examples=100, deadline=None)
-@given(MASKS.filter(lambda mask: bool(mask.any())))
-@pytest.mark.parametrize(
-    "place",
-    [
-        ROTTERDAM,
-        GeoReference("EPSG:32601", (30.0, 10.0, 166021.0, 10.0, -30.0, 0.0)),
-        GeoReference("EPSG:4326", (0.1, 0.0, 179.7, 0.0, -0.1, 66.0)),
-        GeoReference("EPSG:3832", (900.0, 0.0, 3337000.0, 0.0, -900.0, -2000000.0)),
-    ],
-    ids=["utm", "rotated beyond 180", "degrees beyond 180", "mercator across 180"],
-)
-def test_a_mask_comes_back_from_its_feature(place: GeoReference, mask: Mask) -> None:
-    geometry = json.loads(json.dumps(feature(mask, place)["geometry"]))
-    np.testing.assert_array_equal(mask_of(geometry, place, mask.shape), mask)
 
 
 def test_corners_are_longitude_and_latitude_to_a_millimetre() -> None:
@@ -124,12 +105,6 @@ def test_a_long_edge_follows_its_bend() -> None:
     x, y = transform("EPSG:3035", "EPSG:4326", [3900000.0 + 200000.0], [3300000.0])
     edge = geometry.boundary.distance(shape({"type": "Point", "coordinates": (x[0], y[0])}))
     assert edge * 111_000 < 100.0  # metres, of pixels of a kilometre
-
-
-def test_a_mask_around_a_pole_is_refused() -> None:
-    arctic = GeoReference("EPSG:3995", (1000.0, 0.0, -4000.0, 0.0, -1000.0, 4000.0))
-    with pytest.raises(GeoError, match="encloses a pole"):
-        feature(np.ones((8, 8), dtype=np.bool_), arctic)
 
 
 def test_a_crs_without_a_way_to_the_ground_is_refused_in_one_line() -> None:
