@@ -42,20 +42,25 @@ def unwrap(ring: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def turns_of(ring: NDArray[np.float64]) -> int:
     """Return how many times an unwrapped ring [N, 2] goes around the Earth, eastwards positive."""
-    return round((ring[-1, 0] - ring[0, 0]) / TURN)
+    return round(float(ring[-1, 0] - ring[0, 0]) / TURN)
 
 
 def close_through(pole: float, ring: NDArray[np.float64]) -> NDArray[np.float64]:
     """Close an unwrapped ring that goes around a pole through the pole, [N + 3, 2].
 
-    In longitude and latitude a pole is a line: the ring follows it back to where it began.
+    In longitude and latitude a pole is a line. From the corner nearest to it, beyond which the ring
+    has nothing to cross, a meridian leads there; the ring comes back along the pole.
 
     Args:
         pole: Its latitude, 90 or -90.
         ring: Its ends lie a turn apart.
     """
-    back = [[ring[-1, 0], pole], [ring[0, 0], pole], ring[0]]
-    return np.concatenate([ring, np.array(back)])
+    turn = np.array([ring[-1, 0] - ring[0, 0], 0.0])
+    corners = ring[:-1]
+    nearest = int(np.argmin(np.abs(pole - corners[:, 1])))
+    around = np.concatenate([corners[nearest:], corners[: nearest + 1] + turn])
+    back = [[around[-1, 0], pole], [around[0, 0], pole], around[0]]
+    return np.concatenate([around, np.array(back)])
 
 
 def between_antimeridians(geometry: BaseGeometry) -> BaseGeometry:

@@ -1,4 +1,4 @@
-"""Outlines in pixels to outlines in a CRS, true to a twentieth of a pixel.
+"""Outlines in pixels to outlines in a CRS, true to a fiftieth of a pixel.
 
 A straight edge of pixels is bent in another CRS. It gets corners where, brought back to pixels, the
 straight line between two of them would stray from it. Longitudes are cut at the antimeridian, and
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Points = NDArray[np.float64]
 
-TOLERANCE = 0.05
+TOLERANCE = 0.02
 """Pixels by which an edge in another CRS may stray from the edge of pixels that it stands for."""
 
 _CHECKED = (0.25, 0.5, 0.75)  # places on an edge; the middle alone would miss an S
@@ -282,7 +282,8 @@ def _distance(points: Points, start: Points, end: Points) -> NDArray[np.float64]
         gaps = points - start - share[..., None] * along  # [K, N, 2]
         distances = np.hypot(gaps[..., 0], gaps[..., 1])
     is_even = np.abs(share - np.array(_CHECKED)[:, None]) <= _MAX_UNEVEN
-    return np.where(is_even, distances, np.inf).max(axis=0)
+    farthest: NDArray[np.float64] = np.where(is_even, distances, np.inf).max(axis=0)
+    return farthest
 
 
 @lru_cache(64)
