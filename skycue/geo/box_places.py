@@ -291,7 +291,7 @@ def _torn_rings(
     reached = np.where(np.isfinite(on_map), on_map, 0.0)  # who calls refuses the others
     middles = reproject_or_inf((reached[:-1] + reached[1:]) / 2, georeference.crs, crs)
     first, second = rings.corners[:-1], rings.corners[1:]
-    lost = ~np.isfinite(middles).all(axis=1)
+    lost = np.isinf(middles[:, 0])
     away = np.where(lost[:, None], 0.0, middles) - (first + second) / 2
     if is_in_degrees(crs):
         away[:, 0] -= TURN * np.round(away[:, 0] / TURN)
