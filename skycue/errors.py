@@ -70,7 +70,15 @@ class TrainingError(SkycueError):
 
 
 class RunError(SkycueError):
-    """The folder of a benchmark holds results that do not belong to what is asked for."""
+    """A run cannot go on: its folder holds other results, or what does its work fails."""
+
+
+class ArchiveError(SkycueError):
+    """An input of a run names no raster, or one that cannot be reached."""
+
+
+class FailedPlacesError(SkycueError):
+    """A run is finished, and some of its windows, boxes or rasters failed."""
 
 
 class BoxError(SkycueError):

@@ -29,6 +29,7 @@ from skycue.cli import (
     evaluate,
     evaluate_regions,
     fit,
+    run,
     serve,
     split,
     train,
@@ -49,6 +50,7 @@ ORDER = (
     "benchmark",
     "benchmark regions",
     "train",
+    "run",
     "serve",
 )
 """Subcommands in the order of a user's work."""
@@ -144,6 +146,7 @@ app.command("evaluate regions")(evaluate_regions.evaluate_regions)
 app.command()(benchmark.benchmark)
 app.command("benchmark regions")(benchmark_regions.benchmark_regions)
 app.add_typer(train.train)
+app.add_typer(run.run)
 app.command()(serve.serve)
 
 

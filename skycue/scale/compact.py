@@ -5,16 +5,14 @@ with the archive. A merged file gets its name when it is whole; the parts stay, 
 says that the units are done.
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pydantic import JsonValue
 
 from skycue.files import replacing
 from skycue.scale.parts import GEO, part_path
 from skycue.scale.plan import Plan
+from skycue.scale.rows import join_tables, merge_geo
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,21 +69,12 @@ def _groups(
         held.append(part)
         n_held += part.num_rows
         while n_held >= rows_of_group:
-            joined = _join(held)
+            joined = join_tables(held)
             yield joined.slice(0, rows_of_group)
             n_held -= rows_of_group
             held = [joined.slice(rows_of_group)]
     if n_held:
-        yield _join(held)
-
-
-def _join(tables: Sequence["pa.Table"]) -> "pa.Table":
-    """Put tables of one schema one below the other; their extents grow together."""
-    import pyarrow as pa
-
-    geo = merge_geo([(table.schema.metadata or {}).get(GEO, b"") for table in tables])
-    plain = [table.replace_schema_metadata(None) for table in tables]
-    return pa.concat_tables(plain).replace_schema_metadata({GEO: geo} if geo else None)
+        yield join_tables(held)
 
 
 def _write(
@@ -110,23 +99,3 @@ def _write(
         if merged := merge_geo(geo):
             file.add_key_value_metadata({GEO: merged})
     return group
-
-
-def merge_geo(texts: Sequence[bytes]) -> bytes:
-    """Return GeoParquet metadata that hold for all rows of several files with one CRS.
-
-    Kinds of geometry and extents are joined; empty texts are passed over.
-    """
-    known = [json.loads(text) for text in texts if text]
-    if not known:
-        return b""
-    merged: dict[str, JsonValue] = known[0]
-    column = known[0]["columns"][known[0]["primary_column"]]
-    others = [geo["columns"][geo["primary_column"]] for geo in known]
-    column["geometry_types"] = sorted({kind for one in others for kind in one["geometry_types"]})
-    extents = [one["bbox"] for one in others if "bbox" in one]
-    if extents:
-        half = len(extents[0]) // 2
-        lows, highs = [e[:half] for e in extents], [e[half:] for e in extents]
-        column["bbox"] = [*map(min, zip(*lows, strict=True)), *map(max, zip(*highs, strict=True))]
-    return json.dumps(merged).encode()

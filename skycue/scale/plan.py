@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from pydantic import ValidationError
 
-from skycue.boxes import Box
+from skycue.boxes import Box, PlacedBox
 from skycue.config import Config
 from skycue.errors import RunError, SkycueError
 from skycue.files import sha256_of, write_atomically
 from skycue.progress import track
-from skycue.scale.work import Failure, PlacedBox, Places, Unit, Work
+from skycue.scale.work import Failure, Places, Unit, Work
 
 if TYPE_CHECKING:
     import pyarrow as pa

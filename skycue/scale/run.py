@@ -23,6 +23,8 @@ from skycue.scale.work import Failure, Unit, UnitRows, Work
 
 logger = logging.getLogger(__name__)
 
+SHOWN_DIGITS = 12
+"""Digits of a hash that a message shows."""
 READERS = 8
 """Threads that check parts; most of their time they wait for the file system."""
 
@@ -132,17 +134,17 @@ def _require_same(
 ) -> None:
     """Refuse to go on with other work or inputs than a run was begun with."""
     kept = plan.record
-    asked = {**settings, "inputs": " ".join(inputs), "unit_size": str(unit_size)}
-    begun = {**kept.settings, "inputs": " ".join(kept.inputs), "unit_size": str(kept.unit_size)}
-    differing = [key for key in begun | asked if begun.get(key) != asked.get(key)]
-    if not differing and kept.identity != work.identity:
-        differing, begun, asked = ["model"], {"model": kept.identity}, {"model": work.identity}
-    if differing:
-        key = differing[0]
-        raise RunError(
-            f"{folder} holds a run with {key} {begun.get(key)}, not {asked.get(key)}: choose "
-            "another -o, ask for the same, or plan it anew with --replan."
-        )
+    begun = {"inputs": " ".join(kept.inputs), "unit_size": str(kept.unit_size)}
+    asked = {"inputs": " ".join(inputs), "unit_size": str(unit_size)}
+    if kept.identity != work.identity:  # the settings say why; a model may change under its name
+        begun = {**kept.settings, **begun, "model of": kept.identity[:SHOWN_DIGITS]}
+        asked = {**settings, **asked, "model of": work.identity[:SHOWN_DIGITS]}
+    for key, value in asked.items():
+        if begun.get(key) != value:
+            raise RunError(
+                f"{folder} holds a run with {key} {begun.get(key)}, not {value}: choose another "
+                "-o, ask for the same, or plan it anew with --again inputs."
+            )
 
 
 def _give_up(folder: Path, unit: Unit, work: Work, reason: str) -> Receipt:

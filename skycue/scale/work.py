@@ -8,22 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from skycue.boxes import Box
+from skycue.boxes import PlacedBox
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-class PlacedBox(NamedTuple):
-    """A box on a raster.
-
-    Attributes:
-        id: What its row calls it.
-        box: x_min, y_min, x_max, y_max in pixels of the raster.
-    """
-
-    id: str
-    box: Box
 
 
 class Unit(NamedTuple):

@@ -46,7 +46,7 @@ class ByteWork(NamedTuple):
 
     @property
     def identity(self) -> str:
-        return f"bytes times {self.factor}"
+        return f"{self.factor} times bytes"
 
     def places(self, raster: Path) -> Places:
         content = raster.read_bytes()

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skycue.scale.compact import compact, merge_geo
+from skycue.scale.compact import compact
 from skycue.scale.parts import write_part
 from skycue.scale.plan import Plan, make_plan
 from tests.scale.made_up_work import ByteWork, expected_rows, write_archive
@@ -66,19 +66,3 @@ def test_the_extents_of_parts_are_joined(tmp_path: Path, plan: Plan) -> None:
     column = json.loads(pq.read_schema(path).metadata[b"geo"])["columns"]["geometry"]
     assert column["bbox"] == [0.0, 0.0, 9.0, 1.0]
     assert column["geometry_types"] == ["MultiPolygon"]
-
-
-def test_extents_are_joined_by_hand() -> None:
-    def geo(bbox: list[float] | None, kinds: list[str]) -> bytes:
-        column = {"encoding": "WKB", "geometry_types": kinds} | ({"bbox": bbox} if bbox else {})
-        return json.dumps({"primary_column": "g", "columns": {"g": column}}).encode()
-
-    merged = merge_geo(
-        [geo(None, []), b"", geo([0, 5, 1, 6], ["Polygon"]), geo([-2, 5.5, 0.5, 9], ["Point"])]
-    )
-    assert json.loads(merged)["columns"]["g"] == {
-        "encoding": "WKB",
-        "geometry_types": ["Point", "Polygon"],
-        "bbox": [-2, 5, 1, 9],
-    }
-    assert merge_geo([b""]) == b""

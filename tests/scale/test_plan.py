@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from skycue.boxes import PlacedBox
 from skycue.errors import RunError
 from skycue.scale.plan import PLAN_FILE, load_plan, make_plan, unit_id
-from skycue.scale.work import PlacedBox
 from tests.scale.made_up_work import REFUSED, ByteWork, write_archive
 
 

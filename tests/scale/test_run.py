@@ -3,19 +3,18 @@
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from skycue.errors import RunError
-from skycue.scale.crew import Answer, Engine, UnitWorker
+from skycue.scale.crew import Engine
 from skycue.scale.local import LocalEngine
 from skycue.scale.manifest import MANIFEST_FILE, Manifest
 from skycue.scale.parts import part_path
 from skycue.scale.plan import Plan
 from skycue.scale.run import open_plan, run_plan
-from skycue.scale.work import Unit
+from tests.scale.here_engine import HereEngine
 from tests.scale.made_up_work import (
     DAMAGED,
     DEADLY,
@@ -25,35 +24,6 @@ from tests.scale.made_up_work import (
     kept_rows,
     write_archive,
 )
-
-
-class HereEngine:
-    """Its one worker is this process."""
-
-    lost = ()
-    n_workers = 1
-
-    def __init__(self, work: ByteWork, folder: Path) -> None:
-        self.worker = UnitWorker(work, folder, 1)
-
-    def start(self) -> "HereEngine":
-        return self
-
-    def load(self) -> "Future[Answer]":
-        future: Future[Answer] = Future()
-        future.set_result(self.worker.load())
-        return future
-
-    def do(self, unit: Unit) -> "Future[Answer]":
-        future: Future[Answer] = Future()
-        future.set_result(self.worker.do(unit))
-        return future
-
-    def stop(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def find(inputs: Sequence[str]) -> list[Path]:
@@ -104,6 +74,7 @@ def test_the_manifest_names_what_failed_and_counts_what_was_skipped(tmp_path: Pa
     assert not manifest.is_flawless
 
 
+@pytest.mark.slow
 def test_a_unit_that_kills_its_worker_is_given_up_and_the_rest_is_done(tmp_path: Path) -> None:
     paths = write_archive(tmp_path / "in", n_files=2)
     levels = bytearray(paths[0].read_bytes())
@@ -180,9 +151,15 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds a run with unit_size 4, not 5: choose another -o"):
         planned(tmp_path, ByteWork(), unit_size=5)
     with pytest.raises(RunError, match="with model m, not n"):
-        planned(tmp_path, ByteWork(), model="n")
-    with pytest.raises(RunError, match="with model bytes times 1, not bytes times 2"):
+        planned(tmp_path, ByteWork(factor=2), model="n")
+    with pytest.raises(RunError, match="with model of 1 times byte, not 2 times byte"):
         planned(tmp_path, ByteWork(factor=2))
+
+
+def test_a_model_that_was_only_moved_is_the_same(tmp_path: Path) -> None:
+    write_archive(tmp_path / "in")
+    plan = planned(tmp_path, ByteWork(), model="here")
+    assert planned(tmp_path, ByteWork(), model="there").record == plan.record
 
 
 def test_nothing_to_do_is_said(tmp_path: Path) -> None:
