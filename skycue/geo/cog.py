@@ -60,12 +60,15 @@ def write_cog(
         descriptions: A name for each band.
         size: (height, width) of the map; needed where blocks are given.
         dtype: Of the map, such as "float32"; needed where blocks are given.
+
+    Raises:
+        ValueError: If blocks come without the size or type of the map.
     """
     if isinstance(bands, np.ndarray):
         size, dtype = bands.shape[1:], str(bands.dtype)
         bands = [Block(0, 0, bands)]
-    assert size is not None
-    assert dtype is not None
+    if size is None or dtype is None:
+        raise ValueError("blocks do not say how large the map is: give size and dtype")
     is_whole = np.issubdtype(np.dtype(dtype), np.integer)
     with replacing(path) as partial, warnings.catch_warnings():
         from rasterio.errors import NotGeoreferencedWarning
@@ -81,6 +84,7 @@ def write_cog(
             blocksize=BLOCK_SIZE,
             compress="DEFLATE",
             predictor="YES",
+            sparse_ok="YES",
             bigtiff="IF_SAFER",
             overview_resampling="NEAREST" if is_whole else "AVERAGE",
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from pydantic import JsonValue
@@ -32,11 +32,14 @@ GEOMETRY = "geometry"
 COVERING = "bbox"
 """Column of their extents in GeoParquet, by which a reader skips what it does not need."""
 GEOPARQUET_VERSION = "1.1.0"
+GEOPACKAGE_VERSION = "1.2"
+"""Newer ones make GDAL before 3.7 warn, and QGIS with it; nothing in them is needed here."""
 SUFFIXES = (".parquet", ".gpkg", ".geojson")
 """File name endings that `write_features` knows."""
 
-_GPKG_OWN = frozenset({"fid", GEOMETRY})  # columns of GDAL's GeoPackages, in lower case
-_INT64 = 1 << 63
+_GPKG_OWN = frozenset({"fid", "geom"})  # columns of GDAL's GeoPackages, in lower case
+_MAX_INT64 = (1 << 63) - 1
+_MAX_EXACT = 1 << 53  # whole numbers up to here are floating-point numbers too
 
 
 class Feature(NamedTuple):
@@ -116,8 +119,8 @@ def feature_table(
 
     Columns are the properties, in the order in which they first appear, and the outlines as WKB in
     `geometry`. A column has the type of its values: booleans, whole numbers, numbers or text;
-    lists, objects and mixed values are written as text in JSON. An absent property is null. The
-    metadata say that the table is GeoParquet and name its CRS.
+    lists, objects, mixed values and whole numbers beyond 64 bits are written as text in JSON. An
+    absent property is null. The metadata say that the table is GeoParquet and name its CRS.
 
     Args:
         features: In the order of the rows.
@@ -163,10 +166,14 @@ def column_of(values: Sequence[JsonValue]) -> pa.Array:
         return pa.array(values, pa.bool_())
     if kinds == {str}:
         return pa.array(values, pa.string())
-    if kinds == {int} and all(-_INT64 <= int(str(v)) < _INT64 for v in values if v is not None):
-        return pa.array(values, pa.int64())
-    if kinds == {float}:
-        return pa.array(values, pa.float64())
+    if kinds <= {int, float}:
+        largest = max((abs(value) for value in values if isinstance(value, int)), default=0)
+        if kinds == {int} and largest <= _MAX_INT64:
+            return pa.array(values, pa.int64())
+        if largest <= _MAX_EXACT:
+            return pa.array(
+                [None if v is None else float(cast(float, v)) for v in values], pa.float64()
+            )
     texts = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
     return pa.array(texts, pa.string())
 
@@ -214,12 +221,14 @@ def _geo_metadata(outlines: Sequence[MultiPolygon | None], crs: str) -> dict[str
 def _check_properties(properties: dict[str, JsonValue], number: int) -> None:
     """Make sure that every value of a feature can be said in JSON."""
     try:
-        json.dumps(properties, allow_nan=False)
+        json.dumps(properties, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         raise FeatureError(
             f"feature {number} has a property that JSON cannot hold: {error}. "
-            "Numbers are finite; others are text, lists and objects of such."
+            "Allowed are finite numbers, sound text, true, false, lists and objects of such."
         ) from error
+    if "" in properties:
+        raise FeatureError(f"feature {number} has a property without a name. Name it.")
 
 
 def _write_parquet(path: Path, table: pa.Table) -> None:
@@ -230,14 +239,26 @@ def _write_parquet(path: Path, table: pa.Table) -> None:
 
 def _write_geopackage(path: Path, table: pa.Table, crs: str) -> None:
     """Write a table as the one layer of a GeoPackage, named after the file."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
     from pyogrio import write_arrow  # heavy: imported when used
 
     table = table.drop_columns([COVERING])
-    for name in table.column_names:
-        if name.lower() in _GPKG_OWN - {GEOMETRY}:
+    seen = set(_GPKG_OWN)
+    for number, field in enumerate(table.schema):
+        if field.name.lower() in seen:
             raise FeatureError(
-                f"the property '{name}' has the name of a column that GeoPackage keeps for itself. "
-                "Rename it, or write .parquet."
+                f"the property '{field.name}' has the name of another column of the GeoPackage, "
+                "where capitals do not count. Rename it, or write .parquet."
+            )
+        seen.add(field.name.lower())
+        column = table.column(number)
+        if pa.types.is_null(field.type):  # a type that GDAL does not know
+            table = table.set_column(number, field.name, column.cast(pa.string()))
+        elif pa.types.is_string(field.type) and pc.any(pc.match_substring(column, "\0")).as_py():
+            raise FeatureError(
+                f"the property '{field.name}' has text with a NUL character, where a GeoPackage "
+                "would cut it. Take it out, or write .parquet."
             )
     write_arrow(
         table,
@@ -247,6 +268,7 @@ def _write_geopackage(path: Path, table: pa.Table, crs: str) -> None:
         geometry_name=GEOMETRY,
         geometry_type="MultiPolygon",
         crs=crs,
+        dataset_options={"VERSION": GEOPACKAGE_VERSION},
     )
 
 
