@@ -207,8 +207,19 @@ class SceneClassifier:
     def save(self, folder: Path | str) -> None:
         """Write the classifier into a folder: what was learned, not the backbone."""
         content = learned_bytes(self.method.learned_state())
+        write_model(Path(folder), self._record(content), content)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides its probabilities: what was learned, backbone, captions."""
+        record = self._record(learned_bytes(self.method.learned_state()))
+        told = {"fit", "versions", "backbone"}  # how it came about does not decide
+        return hash_of_bytes(record.model_dump_json(exclude=told).encode())
+
+    def _record(self, content: bytes) -> ModelRecord:
+        """Return what is recorded of the classifier beside the content of its learned file."""
         captions, sentence = self.encoder.captions, self.encoder.sentence
-        record = ModelRecord(
+        return ModelRecord(
             config=self.config,
             class_names=self.class_names,
             prompt_names=prompt_names(self.class_names, self.config),
@@ -220,7 +231,6 @@ class SceneClassifier:
             learned_sha256=hash_of_bytes(content),
             versions=installed_versions(),
         )
-        write_model(Path(folder), record, content)
 
     @property
     def n_learned(self) -> int:

@@ -64,3 +64,17 @@ CaptionsOption = Annotated[
         help="bank, hf:NAME or file:captions.jsonl, for methods that read captions.",
     ),
 ]
+BandsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bands", metavar="R,G,B", help="Bands to show, one or three: numbers from 1, or names."
+    ),
+]
+
+
+def parse_bands(text: str | None) -> list[int | str] | None:
+    """Return the bands that `--bands` names; None where it is not given."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    return [int(name) if name.isdecimal() else name for name in names]
