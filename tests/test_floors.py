@@ -73,6 +73,7 @@ FLOORS = (
         "region_losses",
         "region_pretraining",
         "region_store",
+        "region_answering",
         "region_describer",
         "region_calibration",
         "region_start",
