@@ -1,14 +1,12 @@
 """What a region model answers to a box: a caption whose phrases have masks, and what is doubtful.
 
-An answer is kept as `answer.json` (all of it), as a COCO file (its masks), as GeoJSON where the
-image has a place on the ground, and as a picture.
+An answer is kept as JSON (all of it), as COCO (its masks) and as a picture. Where the image lies is
+not known here: `skycue.raster_answers` puts answers on a raster.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -18,16 +16,8 @@ from pydantic import BaseModel, JsonValue
 from skycue.boxes import Box, xyxy_to_xywh
 from skycue.data.mask_crops import MaskCrop
 from skycue.data.rle import Rle
-from skycue.files import write_atomically
-from skycue.geo.raster import GeoReference, RasterImage
-from skycue.geo.vectors import MaskedObject, features_of
 from skycue.region_drawing import DrawnPhrase, draw_region
 
-ANSWER_FILE = "answer.json"
-MASKS_FILE = "masks.json"
-FEATURES_FILE = "features.geojson"
-PICTURE_FILE = "overlay.png"
-"""Names of the files that `write_answer` writes."""
 UNNAMED = "region"
 """Category of a mask whose class is not known."""
 MAX_SAME_WORDS = 3
@@ -123,6 +113,10 @@ class Answer:
 
     def to_json(self) -> str:
         """Return the whole answer as one line of JSON; `AnswerJson` reads it back."""
+        return self.to_record().model_dump_json()
+
+    def to_record(self) -> AnswerJson:
+        """Return the whole answer as `answer.json` holds it."""
         phrases = tuple(
             PhraseJson(
                 text=phrase.text,
@@ -145,7 +139,7 @@ class Answer:
             windows=self.windows,
             model=self.model,
             flags=self.flags,
-        ).model_dump_json()
+        )
 
     def to_coco(self) -> dict[str, JsonValue]:
         """Return the masks as a COCO file, which `pycocotools` reads.
@@ -184,36 +178,6 @@ class Answer:
             "categories": categories,
         }
 
-    def to_features(self, georeference: GeoReference) -> dict[str, JsonValue]:
-        """Return the phrases as an RFC 7946 feature collection, a feature each.
-
-        A phrase without pixels has a feature without a geometry.
-
-        Args:
-            georeference: Where the image lies.
-
-        Raises:
-            GeoError: If its CRS cannot be brought to WGS 84.
-        """
-        objects = [
-            MaskedObject(
-                None if phrase.mask is None else phrase.mask.pixels,
-                {
-                    "phrase": phrase.text,
-                    "score": phrase.score,
-                    "class_name": phrase.class_name,
-                    "class_score": phrase.class_score,
-                    "prompted": number == self.prompted,
-                    "caption": self.caption,
-                    "image": self.image,
-                    "model": self.model,
-                },
-                (0, 0) if phrase.mask is None else phrase.mask.corner,
-            )
-            for number, phrase in enumerate(self.phrases)
-        ]
-        return features_of(objects, georeference)
-
     def draw(self, pixels: NDArray[np.uint8]) -> bytes:
         """Return a PNG: masks on the image, the caption below in their colours, the box dashed.
 
@@ -248,28 +212,6 @@ class Describer(Protocol):
     def encode(self, image: NDArray[np.uint8], /) -> EncodedRegionImage:
         """Encode an image, RGB [3, H, W]."""
         ...
-
-
-def write_answer(folder: Path, answer: Answer, image: RasterImage) -> None:
-    """Write `answer.json`, `masks.json`, `overlay.png` and, with a place, `features.geojson`.
-
-    Args:
-        folder: Where to write; made if absent, files of these names are replaced.
-        answer: What to write.
-        image: The image that it is about.
-
-    Raises:
-        GeoError: If the image's CRS cannot be brought to WGS 84; nothing is written then.
-    """
-    content: dict[str, bytes | str] = {}
-    if image.georeference is not None:
-        features = answer.to_features(image.georeference)
-        content[FEATURES_FILE] = json.dumps(features, ensure_ascii=False) + "\n"
-    content[ANSWER_FILE] = answer.to_json() + "\n"
-    content[MASKS_FILE] = json.dumps(answer.to_coco(), ensure_ascii=False) + "\n"
-    content[PICTURE_FILE] = answer.draw(image.pixels)
-    for name, data in content.items():
-        write_atomically(folder / name, data)
 
 
 def find_flags(

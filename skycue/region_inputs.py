@@ -7,16 +7,24 @@ only.
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from skycue.boxes import Box, check_box
-from skycue.data.images import read_pixels
+from skycue.box_windows import LEAST_SIDE, WHOLE_SIDE
+from skycue.boxes import Box, Frame, check_box
+from skycue.data.images import MAX_PIXELS, read_pixels
 from skycue.errors import BoxError
-from skycue.geo.raster import RasterImage, has_georeference, read_raster
+from skycue.files import sha256_of
+from skycue.geo.georeference import GeoReference
+from skycue.geo.raster import Raster, RasterImage, RasterWindow, has_georeference, read_raster
+from skycue.geo.tiles import PixelWindow
+from skycue.windows import cut_window
 
 POINT_SHARE = 0.1
 """Side of the box around a point, as a share of the image's shorter side."""
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
+"""In lower case."""
 
 
 def read_region_image(path: Path) -> RasterImage:
@@ -32,6 +40,66 @@ def read_region_image(path: Path) -> RasterImage:
         return read_raster(path)
     pixels = read_pixels(path).transpose(2, 0, 1)  # [3, H, W]
     return RasterImage(np.ascontiguousarray(pixels), None)
+
+
+class DescribedRaster(Protocol):
+    """What describing needs of a raster; `skycue.geo.raster.Raster` is one."""
+
+    path: Path
+    size: tuple[int, int]
+    georeference: GeoReference | None
+
+    def read(self, window: PixelWindow, size: tuple[int, int] | None = None) -> RasterWindow:
+        """Read a window as RGB, at a size."""
+        ...
+
+    def content_key(self) -> str:
+        """Return a hash of what `read` answers."""
+        ...
+
+
+class JpegImage:
+    """A JPEG without a place, decoded as scene images are.
+
+    GDAL's decoder does not smooth colours between pixels: its levels differ by one or two on
+    average, and models were trained on images that Pillow decoded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows = read_pixels(path)  # [H, W, 3]
+        self.size = (self._rows.shape[0], self._rows.shape[1])
+        self.georeference: GeoReference | None = None
+
+    def read(self, window: PixelWindow, size: tuple[int, int] | None = None) -> RasterWindow:
+        """Read a window inside the image as RGB, averaged where it is smaller."""
+        x, y, width, height = window
+        frame = Frame(x, y, width, height, size or (height, width))
+        shown = np.ascontiguousarray(cut_window(self._rows, frame).transpose(2, 0, 1))  # [3, h, w]
+        return RasterWindow(shown, np.ones(frame.size, dtype=np.bool_), None)
+
+    def content_key(self) -> str:
+        """Return the SHA-256 of the file."""
+        return sha256_of(self.path)
+
+
+def open_described(path: Path, bands: Sequence[int | str] | None = None) -> DescribedRaster:
+    """Open an image or raster of any size to describe boxes on it.
+
+    Args:
+        path: A file of one of `skycue.geo.raster_files.FORMATS`.
+        bands: One band or three to show, by number from 1 or name.
+
+    Raises:
+        ImageReadError: If it is missing, damaged or of a kind that is not read.
+        BandError: If a band is not there.
+        GeoError: If its geotransform cannot be used.
+    """
+    raster = Raster.open(path, bands=bands)
+    is_plain = raster.georeference is None and bands is None and len(raster.bands) == 3
+    if is_plain and path.suffix.lower() in JPEG_SUFFIXES and math.prod(raster.size) <= MAX_PIXELS:
+        return JpegImage(path)
+    return raster
 
 
 def parse_numbers(text: str, name: str, form: str) -> tuple[float, ...]:
@@ -60,7 +128,8 @@ def box_around_point(
 ) -> Box:
     """Return the square whose side is `POINT_SHARE` of the image's shorter side around a point.
 
-    What of it lies outside the image is cut off.
+    On a large raster it is that share of the smallest window. What of it lies outside the image is
+    cut off.
 
     Args:
         point: x, y in pixels.
@@ -78,7 +147,10 @@ def box_around_point(
         raise BoxError(
             f"{name} [{x:g}, {y:g}] lies outside the image of {width} x {height} pixels; give X,Y."
         )
-    half = POINT_SHARE * min(height, width) / 2
+    shorter = min(height, width)
+    if max(image_size) > WHOLE_SIDE:
+        shorter = min(shorter, LEAST_SIDE)  # of the window that stands for the image
+    half = POINT_SHARE * shorter / 2
     return check_box((x - half, y - half, x + half, y + half), image_size, name)
 
 

@@ -1,6 +1,7 @@
 """A region model that answers without a network, for tests of what stands around one."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -8,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from skycue.answers import Answer, AnswerPhrase, find_flags
+from skycue.box_windows import ViewNeeds
 from skycue.boxes import Box
+from skycue.store import WindowKey
 
 CAPTION = "a bright tank beside a road and a cloud"
 
@@ -40,21 +43,39 @@ def answer_to(
 class MadeUpDescriber:
     """Answers every box alike; its mean brightness stands in the caption of a whole image."""
 
+    needs = ViewNeeds(5.0, 2048)
+
     def __init__(self, model: str = "fake") -> None:
         self.model = model
         self.asked: list[tuple[Box, str | None]] = []
+        self.encoded: list[tuple[NDArray[np.uint8], WindowKey | None]] = []
+        self.calls: list[int] = []
         self.loaded_with: tuple[torch.device | str, torch.dtype] | None = None
 
     @classmethod
     def load(
-        cls, name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        name: str,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        cache: Path | None = None,
     ) -> Self:
         describer = cls(name)
         describer.loaded_with = (device, dtype)
         return describer
 
-    def encode(self, image: NDArray[np.uint8], /) -> "MadeUpEncoded":
+    def encode(
+        self, image: NDArray[np.uint8], /, *, key: WindowKey | None = None
+    ) -> "MadeUpEncoded":
+        self.encoded.append((image, key))
         return MadeUpEncoded(self, image)
+
+    def describe_pairs(
+        self, pairs: Sequence[tuple["MadeUpEncoded", Box]], /, *, ask: str | None = None
+    ) -> list[Answer]:
+        self.calls.append(len(pairs))
+        return [encoded.describe_all([box], ask=ask)[0] for encoded, box in pairs]
 
 
 class MadeUpEncoded:

@@ -7,20 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from pycocotools.coco import COCO
-from shapely.geometry import shape
 
-from skycue.answers import AnswerJson, AnswerPhrase, find_flags, write_answer
+from skycue.answers import AnswerJson, AnswerPhrase, find_flags
 from skycue.data.rle import decode_mask
-from skycue.geo.raster import GeoReference, RasterImage
 from tests.made_up_describer import CAPTION, answer_to, filled
 
 SIZE = (40, 60)
 BOX = (10.0, 5.0, 30.0, 25.5)
 ANSWER = replace(answer_to(BOX, SIZE), image="a.tif")
-PLACE = GeoReference("EPSG:32631", (0.5, 0.0, 593000.0, 0.0, -0.5, 5750000.0))
-PIXELS = np.full((3, *SIZE), 90, np.uint8)
 
 
 def test_a_phrase_has_the_tight_box_of_its_mask() -> None:
@@ -66,39 +61,6 @@ def test_pycocotools_reads_the_masks_back(
     assert annotations[0]["bbox"] == [10.0, 5.0, 20.0, 21.0]
     categories = {entry["id"]: entry["name"] for entry in coco.loadCats(coco.getCatIds())}
     assert [categories[entry["category_id"]] for entry in annotations] == ["storage tank", "region"]
-
-
-def test_each_phrase_is_a_feature_on_the_ground() -> None:
-    collection: Any = ANSWER.to_features(PLACE)
-    tank, road, cloud = collection["features"]
-    assert cloud["geometry"] is None
-    assert [entry["properties"]["phrase"] for entry in (tank, road, cloud)] == [
-        "a bright tank",
-        "a road",
-        "a cloud",
-    ]
-    assert [entry["properties"]["prompted"] for entry in (tank, road, cloud)] == [
-        True,
-        False,
-        False,
-    ]
-    # The tank is 20 x 21 pixels of half a metre; a degree is 111.2 km, here times cos(51.9).
-    area = shape(tank["geometry"]).area * 111_200**2 * np.cos(np.radians(51.9))
-    assert area == pytest.approx(20 * 21 / 4, rel=0.01)
-
-
-def test_the_files_are_written_and_geojson_only_with_a_place(tmp_path: Path) -> None:
-    write_answer(tmp_path / "plain", ANSWER, RasterImage(PIXELS, None))
-    write_answer(tmp_path / "placed", ANSWER, RasterImage(PIXELS, PLACE))
-    plain = {path.name for path in (tmp_path / "plain").iterdir()}
-    placed = {path.name for path in (tmp_path / "placed").iterdir()}
-    assert plain == {"answer.json", "masks.json", "overlay.png"}
-    assert placed - plain == {"features.geojson"}
-    assert (tmp_path / "plain" / "answer.json").read_text("utf-8") == ANSWER.to_json() + "\n"
-    content = json.loads((tmp_path / "placed" / "features.geojson").read_text("utf-8"))
-    assert content == json.loads(json.dumps(ANSWER.to_features(PLACE)))
-    with Image.open(tmp_path / "plain" / "overlay.png") as picture:
-        assert picture.format == "PNG"
 
 
 @pytest.mark.parametrize(

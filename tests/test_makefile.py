@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from skycue.answers import ANSWER_FILE, FEATURES_FILE, PICTURE_FILE
 from skycue.boxes import check_box
 from skycue.cli.app import ORDER
 from skycue.data.examples import write_examples
+from skycue.raster_results import ANSWER_FILE, FEATURES_FILE, PICTURE_FILE
 from skycue.region_inputs import parse_numbers, read_region_image
 
 ROOT = Path(__file__).parents[1]

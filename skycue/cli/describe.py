@@ -1,22 +1,37 @@
 """`skycue describe`: boxes on images become captions whose phrases have masks."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from skycue.cli.options import DeviceOption, DtypeOption, ForceOption, OptionalOutputOption
+from skycue.cli.box_options import (
+    Asked,
+    BoxCrsOption,
+    BoxesOption,
+    BoxOption,
+    FullFrameOption,
+    KeepGoingOption,
+    PointOption,
+    Where,
+    place_all,
+)
+from skycue.cli.options import (
+    BandsOption,
+    DeviceOption,
+    DtypeOption,
+    ForceOption,
+    OptionalOutputOption,
+)
 
 if TYPE_CHECKING:
-    from skycue.answers import Describer
-    from skycue.boxes import Box
     from skycue.inference import SceneClassifier
+    from skycue.raster_answers import RasterAnswer
+    from skycue.raster_results import FeatureKind
+    from skycue.region_describer import RegionDescriber
 
-BOX_FORM = "X0,Y0,X1,Y1"
-POINT_FORM = "X,Y"
 CAPTIONS_SUFFIX = ".jsonl"
 """An output that ends so is a captions file."""
 
@@ -24,16 +39,20 @@ CAPTIONS_SUFFIX = ".jsonl"
 def describe(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     output: OptionalOutputOption = None,
-    box: Annotated[
-        list[str] | None, typer.Option(metavar=BOX_FORM, help="In pixels; repeatable.")
+    box: BoxOption = None,
+    point: PointOption = None,
+    full_frame: FullFrameOption = False,
+    boxes: BoxesOption = None,
+    box_crs: BoxCrsOption = None,
+    keep_going: KeepGoingOption = False,
+    bands: BandsOption = None,
+    form: Annotated[
+        Literal["parquet", "gpkg", "geojson"] | None,
+        typer.Option("--format", help="Of the file of features; parquet with --boxes."),
     ] = None,
-    point: Annotated[
-        list[str] | None,
-        typer.Option(metavar=POINT_FORM, help="A box of a tenth of the shorter side; repeatable."),
+    out_crs: Annotated[
+        str | None, typer.Option(metavar="CRS", help="Of that file; else the image's own.")
     ] = None,
-    full_frame: Annotated[
-        bool, typer.Option("--full-frame", help="A box around the whole image.")
-    ] = False,
     ask: Annotated[str | None, typer.Option(help="Ask this in place of the usual.")] = None,
     model: Annotated[
         str, typer.Option(metavar="NAME", help="`mini`, a folder, or a name on the hub.")
@@ -42,6 +61,10 @@ def describe(
         Path | None,
         typer.Option(metavar="MODEL", help="Name masks by a classifier that `skycue fit` made."),
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep encoded windows here for the next run."),
+    ] = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
     force: ForceOption = False,
@@ -49,77 +72,93 @@ def describe(
     """Print one JSON line for each box on IMAGES: caption, phrases, masks, scores, doubts.
 
     In the folder -o: answer.json, masks.json (COCO), overlay.png and, where the image has a CRS,
-    features.geojson; several answers lie in numbered folders. With --full-frame and -o FILE.jsonl:
-    a captions file that `skycue fit --captions file:FILE.jsonl` reads; a killed run goes on.
+    features.geojson; several answers lie in numbered folders. With --boxes or --format all answers
+    of an image lie in one folder: answers.jsonl, features.parquet (.gpkg, .geojson), masks.json;
+    a summary is printed. On rasters over 2,048 pixels the model sees a window around each box,
+    which the answer names with its scale. With --full-frame and -o FILE.jsonl: a captions file
+    that `skycue fit --captions file:FILE.jsonl` reads; a killed run goes on.
     """
-    if not (box or point or full_frame):
-        raise typer.BadParameter("say where to look: --box, --point or --full-frame.")
+    where = Where(box or [], point or [], full_frame, boxes, box_crs, keep_going)
+    if not (where.boxes or where.points or where.whole or where.file):
+        raise typer.BadParameter("say where to look: --box, --boxes, --point or --full-frame.")
     if output is not None and output.suffix == CAPTIONS_SUFFIX:
-        if box or point or classes:
+        if where != Where([], [], True, None, None, False) or classes or bands or form:
             raise typer.BadParameter(f"{output} takes whole images: --full-frame alone.")
         _write_captions(images, output, ask, lambda: _load_describer(model, device, dtype), force)
         return
-    from skycue.answers import ANSWER_FILE, write_answer  # heavy: imported when used
-    from skycue.files import refuse_overwrite
-    from skycue.region_inputs import read_region_image
-    from skycue.region_naming import name_masks
-
-    boxes = _check_boxes(images, box or [], point or [], full_frame=full_frame)
-    folders = None if output is None else _folders(output, boxes)
-    for folder in folders or ():
-        refuse_overwrite(folder / ANSWER_FILE, force=force)
-    describer = _load_describer(model, device, dtype)
+    if out_crs is not None and form is None and boxes is None:
+        raise typer.BadParameter("--out-crs is of the file of features: give --boxes or --format.")
+    asked = place_all(images, where, bands, needs_place=form is not None)
+    if form is None and boxes is not None:
+        form = "parquet"
+    folders = None if output is None else _folders(output, asked, together=form is not None)
+    _refuse_overwrite(folders or (), form, force=force)
+    describer = _load_describer(model, device, dtype, cache)
     namer = None if classes is None else _load_classifier(classes, device, dtype)
-    for path, asked in boxes.items():
-        image = read_region_image(path)
-        answers = describer.encode(image.pixels).describe_all(asked, ask=ask)
-        if namer is not None:
-            answers = name_masks(answers, image.pixels, namer)
-        for answer in answers:
-            named = replace(answer, image=str(path))
-            if folders is not None:
-                write_answer(folders.pop(0), named, image)
-            typer.echo(named.to_json())
+    from skycue.raster_describer import RasterDescriber  # heavy: imported when used
+
+    for image in asked:
+        source = None if cache is None else image.raster.content_key()
+        run = RasterDescriber(describer, image.raster, ask=ask, namer=namer, source=source)
+        _answer(run.describe(image.boxes), image, folders, form, out_crs)
 
 
-def _check_boxes(
-    images: list[Path], boxes: list[str], points: list[str], *, full_frame: bool
-) -> dict[Path, list["Box"]]:
-    """Return the boxes on each image, all of them checked before any work begins."""
-    from skycue.data.image_files import find_images
-    from skycue.errors import BoxError
-    from skycue.region_inputs import boxes_of, parse_numbers, read_region_image
+def _answer(
+    answers: "Iterator[RasterAnswer]",
+    asked: Asked,
+    folders: list[Path] | None,
+    form: "FeatureKind | None",
+    out_crs: str | None,
+) -> None:
+    """Write and print the answers to the boxes of an image, as they come or in their order."""
+    from skycue.raster_describer import in_order
+    from skycue.raster_results import write_answer, write_answers
 
-    corners = [parse_numbers(text, f"box {n}", BOX_FORM) for n, text in enumerate(boxes, start=1)]
-    centres = [
-        parse_numbers(text, f"point {n}", POINT_FORM) for n, text in enumerate(points, start=1)
-    ]
-    found = {}
-    for path in find_images(images):
-        pixels = read_region_image(path).pixels
-        size = (pixels.shape[1], pixels.shape[2])
-        try:
-            found[path] = boxes_of(size, corners, centres, whole=full_frame)
-        except BoxError as error:
-            raise BoxError(f"{path}: {error}") from error
-    return found
+    if folders is not None and form is not None:
+        folder = folders.pop(0)
+        written = write_answers(folder, answers, asked.raster, form, out_crs=out_crs)
+        typer.echo(json.dumps({"answers": str(folder), **written._asdict()}))
+        return
+    for answer in in_order(answers, asked.boxes):
+        if folders is not None:
+            write_answer(folders.pop(0), answer, asked.raster)
+        typer.echo(answer.to_json())
 
 
-def _folders(output: Path, boxes: Mapping[Path, Sequence["Box"]]) -> list[Path]:
-    """Return the folder of each answer: -o for the only one, else NAME_1, NAME_2, ... in it."""
-    stems = [path.stem for path, asked in boxes.items() for _ in asked]
+def _folders(output: Path, asked: Sequence[Asked], *, together: bool) -> list[Path]:
+    """Return the folder of each answer, or of all of an image.
+
+    It is -o for the only one, else NAME_1, NAME_2, ... in it.
+    """
+    stems = [each.raster.path.stem for each in asked for _ in each.boxes[: 1 if together else None]]
     if len(stems) == 1:
         return [output]
     return [output / f"{stem}_{stems[: place + 1].count(stem)}" for place, stem in enumerate(stems)]
 
 
-def _load_describer(model: str, device: str, dtype: str) -> "Describer":
-    """Load the region model."""
+def _refuse_overwrite(folders: Sequence[Path], form: "FeatureKind | None", *, force: bool) -> None:
+    """Stop before answers would replace others."""
+    from skycue.files import refuse_overwrite
+    from skycue.raster_results import ANSWER_FILE, ANSWERS_FILE, features_file
+
+    for folder in folders:
+        if form is None:
+            refuse_overwrite(folder / ANSWER_FILE, force=force)
+        else:
+            refuse_overwrite(folder / ANSWERS_FILE, force=force)
+            refuse_overwrite(features_file(folder, form), force=force)
+
+
+def _load_describer(
+    model: str, device: str, dtype: str, cache: Path | None = None
+) -> "RegionDescriber":
+    """Load the region model, with a store of encodings where a folder is given."""
     from skycue.device import resolve_device, resolve_dtype
     from skycue.region_describer import RegionDescriber
 
     place = resolve_device(device)
-    return RegionDescriber.load(model, device=place, dtype=resolve_dtype(dtype, place))
+    number_format = resolve_dtype(dtype, place)
+    return RegionDescriber.load(model, device=place, dtype=number_format, cache=cache)
 
 
 def _load_classifier(folder: Path, device: str, dtype: str) -> "SceneClassifier":
@@ -135,7 +174,7 @@ def _write_captions(
     images: list[Path],
     output: Path,
     ask: str | None,
-    load: Callable[[], "Describer"],
+    load: Callable[[], "RegionDescriber"],
     force: bool,
 ) -> None:
     """Describe whole images into a captions file, going on where a killed run stopped."""

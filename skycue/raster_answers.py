@@ -1,0 +1,174 @@
+"""Answers to boxes on a raster of any size, and the files that hold thousands of them.
+
+Such an answer is in pixels of the window that the model saw, with its masks as crops; here it
+learns where the window lies, and its phrases become features of the raster.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from skycue.answers import UNNAMED, Answer, AnswerJson, AnswerPhrase
+from skycue.box_windows import ShownWindow
+from skycue.boxes import Box, PlacedBox, xyxy_to_xywh
+from skycue.geo.areas import area_m2
+from skycue.geo.feature_files import Feature
+from skycue.geo.georeference import GeoReference
+from skycue.geo.outlines import outline_mask
+
+if TYPE_CHECKING:
+    from shapely import MultiPolygon
+
+
+class RasterAnswerJson(AnswerJson, frozen=True, extra="forbid"):
+    """An answer in JSON; box, size, windows and masks are in pixels of the window as shown."""
+
+    box_id: str
+    """What the box is called."""
+    raster_box: Box
+    """The box in pixels of the raster."""
+    raster_size: tuple[int, int]
+    """(height, width) of the raster."""
+    window: tuple[int, int, int, int]
+    """x, y, width, height of the shown window, in pixels of the raster."""
+    scale: float
+    """Pixels of the raster along a shown pixel."""
+    gsd_m: float | None
+    """Metres on the ground of a shown pixel; None where the raster has no place."""
+
+
+@dataclass(frozen=True)
+class RasterAnswer:
+    """What a model says of a box on a raster."""
+
+    answer: Answer
+    """In pixels of the window as it was shown."""
+    placed: PlacedBox
+    """The box on the raster."""
+    shown: ShownWindow
+    """The window, and the size that it was shown at."""
+    raster_size: tuple[int, int]
+    """(height, width) of the raster."""
+    georeference: GeoReference | None
+    """Where the shown pixels lie; None where the raster has no place."""
+
+    def to_json(self) -> str:
+        """Return the whole answer as one line of JSON; `RasterAnswerJson` reads it back."""
+        window, place = self.shown.window, self.georeference
+        return RasterAnswerJson(
+            **dict(self.answer.to_record()),
+            box_id=self.placed.id,
+            raster_box=self.placed.box,
+            raster_size=self.raster_size,
+            window=(window.x, window.y, window.width, window.height),
+            scale=self.shown.scale,
+            gsd_m=None if place is None else place.gsd_m(self.shown.size),
+        ).model_dump_json()
+
+    def to_features(self) -> list[Feature]:
+        """Return the phrases as features of the raster, outlines in its pixels.
+
+        A phrase without pixels has a feature without an outline.
+        """
+        return [
+            Feature(self._outline(phrase), self._properties(number, phrase))
+            for number, phrase in enumerate(self.answer.phrases)
+        ]
+
+    def _outline(self, phrase: AnswerPhrase) -> "MultiPolygon | None":
+        from shapely.affinity import affine_transform
+
+        if phrase.mask is None or phrase.box is None:
+            return None
+        (height, width), window = self.shown.size, self.shown.window
+        across, down = window.width / width, window.height / height
+        outline = outline_mask(phrase.mask.pixels, phrase.mask.corner)
+        moved: MultiPolygon = affine_transform(outline, (across, 0, 0, down, window.x, window.y))
+        return moved
+
+    def _properties(self, number: int, phrase: AnswerPhrase) -> dict[str, JsonValue]:
+        answer, window = self.answer, self.shown.window
+        return {
+            "box_id": self.placed.id,
+            "phrase": phrase.text,
+            "span_start": phrase.span[0],
+            "span_end": phrase.span[1],
+            "class_name": phrase.class_name,
+            "class_score": phrase.class_score,
+            "score": phrase.score,
+            "prompted": number == answer.prompted,
+            "area_m2": self._area_m2(phrase),
+            "caption": answer.caption,
+            "flags": "; ".join(answer.flags),
+            "image": answer.image,
+            "model": answer.model,
+            "window_x": window.x,
+            "window_y": window.y,
+            "window_width": window.width,
+            "window_height": window.height,
+            "scale": float(self.shown.scale),
+        }
+
+    def _area_m2(self, phrase: AnswerPhrase) -> float | None:
+        if self.georeference is None or phrase.mask is None or phrase.box is None:
+            return None
+        outline = outline_mask(phrase.mask.pixels, phrase.mask.corner)
+        return area_m2(outline, self.georeference)
+
+
+def coco_of(answers: Iterable[RasterAnswer], model: str) -> dict[str, JsonValue]:
+    """Return the masks of many answers as one COCO file, an image for each shown window.
+
+    COCO's masks are of whole images; a window is one, so that a reader who decodes a mask has no
+    more of it in memory than the model saw. Its place on the raster stands in `window` and `scale`.
+
+    Args:
+        answers: Of any rasters.
+        model: Name of the model that gave them.
+    """
+    images: dict[tuple[str, ShownWindow], dict[str, JsonValue]] = {}
+    annotations: list[JsonValue] = []
+    categories: dict[str, int] = {}
+    for each in answers:
+        answer, (height, width) = each.answer, each.shown.size
+        key = (answer.image, each.shown)
+        image_id = len(images) + 1 if key not in images else images[key]["id"]
+        images.setdefault(
+            key,
+            {
+                "id": image_id,
+                "file_name": answer.image,
+                "width": width,
+                "height": height,
+                "window": list(each.shown.window),
+                "scale": each.shown.scale,
+            },
+        )
+        for number, phrase in enumerate(answer.phrases):
+            if phrase.mask is None or phrase.box is None:
+                continue
+            name = phrase.class_name or UNNAMED
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": categories.setdefault(name, len(categories) + 1),
+                    "segmentation": phrase.mask.to_rle().model_dump(mode="json"),
+                    "area": phrase.mask.area,
+                    "bbox": list(xyxy_to_xywh(phrase.box)),
+                    "iscrowd": 0,
+                    "score": phrase.score,
+                    "phrase": phrase.text,
+                    "caption": answer.caption,
+                    "box_id": each.placed.id,
+                    "prompted": number == answer.prompted,
+                }
+            )
+    return {
+        "info": {"description": "phrases of described boxes", "contributor": model},
+        "images": list(images.values()),
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in categories.items()],
+    }
