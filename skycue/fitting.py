@@ -20,7 +20,7 @@ from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.bimors import BiMoRSConfig
 from skycue.scenes.registry import build_method, needs_of
 from skycue.store import EncodingStore
-from skycue.training import Batch, train
+from skycue.training import Batch, StepRecord, train
 from skycue.training_state import EpochRecord
 
 IMAGES_AT_ONCE = 256
@@ -85,6 +85,7 @@ def fit_method(
     seed: int,
     validation: Sequence[SceneItem] = (),
     state: Path | None = None,
+    after_step: Callable[[StepRecord], None] | None = None,
 ) -> FittedMethod:
     """Fit the method of a configuration; a function of its arguments.
 
@@ -96,6 +97,7 @@ def fit_method(
         seed: Of the random starts and of the batches.
         validation: Images to choose an epoch by, where the configuration says so.
         state: File that keeps the training state, to go on from after a kill.
+        after_step: Told about each step of training; what it raises ends the training.
 
     Raises:
         ConfigError: If an option does not fit the backbone, or an epoch is to be chosen and there
@@ -136,6 +138,7 @@ def fit_method(
             state=state,
             run=_identity(items, prompt_names, config, encoder),
             validate=validate,
+            after_step=after_step,
         )
     return FittedMethod(method, config, tuple(epochs))
 

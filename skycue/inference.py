@@ -1,7 +1,7 @@
 """The classifier of scenes that users hold in Python: fit, save, load, predict."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +28,7 @@ from skycue.scene_config import SceneConfig, config_of, prompt_names
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.registry import METHODS, build_method
 from skycue.store import EncodingStore
+from skycue.training import StepRecord
 
 
 class SceneClassifier:
@@ -132,6 +133,7 @@ class SceneClassifier:
         validation: Sequence[SceneItem] = (),
         state: Path | None = None,
         backbone: str = "",
+        after_step: Callable[[StepRecord], None] | None = None,
     ) -> Self:
         """Learn from a list of images; see `fitting.fit_method`.
 
@@ -144,6 +146,7 @@ class SceneClassifier:
             validation: Images to choose an epoch by, where the configuration says so.
             state: File that keeps the training state, to go on from after a kill.
             backbone: Name that the backbone was loaded by, to be recorded.
+            after_step: Told about each step of training; what it raises ends the training.
         """
         fitted = fit_method(
             items,
@@ -153,6 +156,7 @@ class SceneClassifier:
             seed=seed,
             validation=validation,
             state=state,
+            after_step=after_step,
         )
         facts = FitFacts(seed=seed, n_train=len(items), epochs=fitted.epochs)
         return cls(fitted.method, encoder, fitted.config, class_names, facts, backbone)

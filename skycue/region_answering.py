@@ -4,7 +4,7 @@ The boxes of a pass may lie on different images, so that windows of a raster wit
 or the requests of several users, are answered as fast as boxes on one image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from skycue.device import autocast
 from skycue.region_network import Calibration
 from skycue.region_samples import frames_around
 from skycue.regions.clvnet import ClvNet, Cues, ImageTokens, Queries
-from skycue.regions.grounded_text import GroundedText, decode_caption
+from skycue.regions.grounded_text import GroundedText, UnfinishedCaptions, decode_caption
 from skycue.regions.mask_decoder import DecodedMasks
 from skycue.windows import cut_window, paste_masks
 
@@ -60,11 +60,13 @@ class Words(NamedTuple):
         ask: A question in place of the model's own, or None.
         temperature: 0 takes the likeliest words; above, words are drawn.
         chance: What draws them.
+        told: Is told the number of a box in its pass and its caption so far, word by word.
     """
 
     ask: str | None
     temperature: float
     chance: torch.Generator
+    told: Callable[[int, str], None] | None = None
 
 
 class _Look(NamedTuple):
@@ -111,7 +113,12 @@ class RegionAnswerer:
             look = self._look(asked)
             regions = network.region_tokens(look.cues)
             prompts = network.prompts(look.cues, regions, words.ask)
-            written = network.write(prompts, temperature=words.temperature, generator=words.chance)
+            written = network.write(
+                prompts,
+                temperature=words.temperature,
+                generator=words.chance,
+                watch=self._watch(words, len(asked)),
+            )
             texts = [decode_caption(network.reasoner.language.tokenizer, i) for i in written.ids]  # type: ignore[arg-type]
             read = network.reasoner.read(prompts, written.ids)
             seg = [[place for place in text.seg if place is not None] for text in texts]
@@ -124,6 +131,19 @@ class RegionAnswerer:
             phrases = self._phrases(asked[row], look.frames[row], row, whole, odds, decoded)
             answers.append(_join(asked[row], look.frames[row], whole, phrases, model))
         return answers
+
+    def _watch(self, words: Words, rows: int) -> Callable[[Sequence[int]], None] | None:
+        """Return what turns newest tokens into captions so far; None where nobody listens."""
+        if (told := words.told) is None:
+            return None
+        captions = UnfinishedCaptions(self.network.reasoner.language.tokenizer, rows)  # type: ignore[arg-type]
+
+        def watch(tokens: Sequence[int]) -> None:
+            for row, caption in enumerate(captions.advance(tokens)):
+                if caption is not None:
+                    told(row, caption)
+
+        return watch
 
     def _look(self, asked: Sequence[Asked]) -> _Look:
         """Show the boxes to the network: windows of each, or its image that was encoded."""

@@ -6,9 +6,9 @@ returns, so that threads with images of their own do not mix.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -187,6 +187,7 @@ class RegionDescriber:
         ask: str | None = None,
         temperature: float = 0.0,
         seed: int = 0,
+        told: Callable[[int, str], None] | None = None,
     ) -> list[Answer]:
         """Describe boxes of several images together, as `EncodedRegions.describe_all` those of one.
 
@@ -195,6 +196,8 @@ class RegionDescriber:
             ask: A question in place of the model's own, for models that take any.
             temperature: 0 takes the likeliest words; above, words are drawn.
             seed: Of the drawn words.
+            told: Is told the number of a pair and its caption so far, word by word; the final
+                caption may lack its last sentences.
 
         Returns:
             An answer for each pair, in their order.
@@ -213,6 +216,8 @@ class RegionDescriber:
             for start in range(0, len(pairs), BOXES_AT_ONCE):
                 chosen = slice(start, start + BOXES_AT_ONCE)
                 images = [encoded.seen for encoded, _ in pairs[chosen]]
+                if told is not None:
+                    words = words._replace(told=partial(_tell_from, told, start))
                 answers += self._answer(images, checked[chosen], words)
         if self.namer is None:
             return answers
@@ -251,6 +256,11 @@ class RegionDescriber:
         encoded = self.encode(np.ascontiguousarray(part))
         inner = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
         return _Crop(encoded.seen, inner, (left, top))
+
+
+def _tell_from(told: Callable[[int, str], None], start: int, row: int, caption: str) -> None:
+    """Tell about a box of a later pass by its number among all."""
+    told(start + row, caption)
 
 
 class EncodedRegions:

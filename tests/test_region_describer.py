@@ -118,6 +118,23 @@ def test_boxes_of_several_images_are_described_as_image_by_image(config: ClvNetC
         describer.describe_pairs([(images[2], (95, 0, 99, 9)), (images[0], (95, 0, 99, 9))])
 
 
+def test_captions_are_told_word_by_word_by_the_number_of_their_box(
+    encoded: EncodedRegions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skycue.region_describer.BOXES_AT_ONCE", 3)
+    told: dict[int, list[str]] = {}
+    describer = RegionDescriber(shared_network(), name="tiny")
+    answers = describer.describe_pairs(
+        [(encoded, box) for box in BOXES],
+        told=lambda number, caption: told.setdefault(number, []).append(caption),
+    )
+    last = [told.get(number, [""])[-1] for number in range(len(BOXES))]
+    assert last == [answer.caption for answer in answers]
+    assert max(map(len, told.values())) > 1
+    for answer, untold in zip(answers, encoded.describe_all(BOXES), strict=True):
+        assert_same(answer, untold)
+
+
 def test_two_threads_with_two_images_do_not_mix() -> None:
     describer = RegionDescriber(shared_network(), name="tiny")
 

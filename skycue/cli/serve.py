@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     from skycue.web.access import Tokens
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+"""What a browser may call the server where it wants no token."""
 TOKEN_VARIABLE = "SKYCUE_TOKEN"
 """Environment variable that may hold one token."""
 EXTRA = "pip install 'skycue[serve]'"
-MAX_CONNECTIONS = 1000
-MAX_HEADER_BYTES = 16 * 1024
-IDLE_TIMEOUT_S = 20
-GRACE_S = 10
+UVICORN: dict[str, Any] = {
+    "http": "h11",  # the stricter of uvicorn's parsers
+    "log_level": "warning",
+    "server_header": False,
+    "limit_concurrency": 1000,
+    "timeout_keep_alive": 20,
+    "timeout_graceful_shutdown": 10,
+    "h11_max_incomplete_event_size": 16 * 1024,  # of the headers
+}
+"""How uvicorn serves: bounded connections, headers and times."""
 
 
 def serve(
@@ -58,38 +66,35 @@ def serve(
     Without tokens only this machine can reach it; another --host needs some. A server that was
     killed goes on with its uploads and jobs when it is started again on the same --state.
     """
-    from skycue.config import load_config  # heavy: imported when used
-    from skycue.errors import MissingToolError
-    from skycue.service.settings import ServiceSettings
-
-    limits = load_config(ServiceSettings, config, settings or [])
     _harden_gdal()
     try:
-        import uvicorn
+        import uvicorn  # heavy, and only the extra `serve` has it: imported when used
 
+        from skycue.config import load_config
+        from skycue.device import resolve_device, resolve_dtype
+        from skycue.service.model_loading import ModelLoading
         from skycue.service.service import Service
+        from skycue.service.settings import ServiceSettings
         from skycue.web.app import create_app
     except ModuleNotFoundError as error:
+        from skycue.errors import MissingToolError
+
         raise MissingToolError(f"the server needs {error.name}: {EXTRA}.") from error
+    limits = load_config(ServiceSettings, config, settings or [])
+    place = resolve_device(device)
     known = _tokens(tokens, host)
-    service = Service(state, limits)
-    hosts = () if known.are_needed else ("localhost", "127.0.0.1", "[::1]")
-    app = create_app(service, known, hosts=hosts)
-    count = service.register(paths or [])
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            http="h11",  # the stricter of uvicorn's parsers
-            log_level="warning",
-            server_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_keep_alive=IDLE_TIMEOUT_S,
-            timeout_graceful_shutdown=GRACE_S,
-            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        )
+    loading = ModelLoading(
+        region_model=model,
+        device=place,
+        dtype=resolve_dtype(dtype, place),
+        encodings=state / "encodings",
+        encodings_bytes=limits.encodings_bytes,
     )
+    service = Service(state, limits, loading)
+    service.models.register(classifier or [])
+    count = service.register(paths or [])
+    app = create_app(service, known, hosts=() if known.are_needed else LOOPBACK_NAMES)
+    server = uvicorn.Server(uvicorn.Config(app, **UVICORN))
     with _listening(host, port) as sockets:
         name, number = sockets[0].getsockname()[:2]
         address = f"[{name}]" if ":" in name else name

@@ -1,6 +1,5 @@
 """Square tiles of a raster for viewers, in its own pixels or in the grid of web maps."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -76,17 +75,15 @@ def _pixel_tile(
 
 
 def _mercator_tile(path: Path, facts: RasterFacts, z: int, x: int, y: int) -> NDArray[np.uint8]:
-    from rio_tiler.errors import NoOverviewWarning, TileOutsideBounds
+    from rio_tiler.errors import TileOutsideBounds
     from rio_tiler.io import Reader
 
     bands = Raster.open(path, stretch=facts.stretch).bands
     dataset = open_dataset(path)
     try:
-        with gdal_errors(path), gdal_options(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoOverviewWarning)  # those that need some have them
-            with Reader(None, dataset=dataset) as reader:
-                image = reader.tile(x, y, z, tilesize=TILE_SIZE, indexes=bands)
-                colormap = reader.colormap
+        with gdal_errors(path), gdal_options(), Reader(None, dataset=dataset) as reader:
+            image = reader.tile(x, y, z, tilesize=TILE_SIZE, indexes=bands)
+            colormap = reader.colormap
     except TileOutsideBounds as error:
         raise NotFoundError(f"there is no tile {z}/{x}/{y}.") from error
     finally:

@@ -7,7 +7,7 @@ https://arxiv.org/abs/2311.03356); no equation of the paper's body was at hand. 
 `region_encoder.py`, `reasoner.py`, `mask_decoder.py` and `alignment.py`; this file joins them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -253,10 +253,17 @@ class ClvNet(nn.Module):
         return tokens
 
     def write(
-        self, prompts: Tensor, *, temperature: float = 0.0, generator: torch.Generator | None = None
+        self,
+        prompts: Tensor,
+        *,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+        watch: Callable[[Sequence[int]], None] | None = None,
     ) -> Written:
         """Write captions; see `Reasoner.write`."""
-        return self.reasoner.write(prompts, temperature=temperature, generator=generator)
+        return self.reasoner.write(
+            prompts, temperature=temperature, generator=generator, watch=watch
+        )
 
     def queries(self, read: Read, seg: Sequence[Sequence[int]]) -> Queries:
         """Turn the states that ask for masks into queries.

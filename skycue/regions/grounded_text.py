@@ -190,6 +190,48 @@ def decode_caption(tokenizer: TextCoder, ids: Sequence[int]) -> GroundedText:
     return GroundedText(caption, spans, seg, tokens, not finished)
 
 
+class UnfinishedCaptions:
+    """Captions while they are written, a token of each at a time.
+
+    They change only at their end; the finished caption may lack their last sentences, where those
+    are left out for being unlikely.
+    """
+
+    def __init__(self, tokenizer: TextCoder, rows: int) -> None:
+        """Begin as many captions."""
+        self._tokenizer, self._numbers = tokenizer, token_numbers(tokenizer)
+        self._done = [""] * rows  # the text before the run of tokens that still grows
+        self._runs: list[list[int]] = [[] for _ in range(rows)]
+        self._has_ended = [False] * rows
+        self._last = [""] * rows
+
+    def advance(self, tokens: Sequence[int]) -> list[str | None]:
+        """Take the newest token of each, and return the captions that it changed.
+
+        Args:
+            tokens: One of each caption; what follows a caption's end is not read.
+
+        Returns:
+            For each the whole text so far, or None where it has not changed.
+        """
+        numbers, changed = self._numbers, list[str | None]()
+        grammar = (numbers.phrase_start, numbers.phrase_end, numbers.seg)
+        for row, token in enumerate(tokens):
+            self._has_ended[row] |= token == numbers.end
+            if self._has_ended[row]:
+                changed.append(None)
+            elif token in grammar:
+                self._done[row] = _append(self._tokenizer, self._done[row], self._runs[row])
+                self._runs[row] = []
+                changed.append(None)
+            else:
+                self._runs[row].append(token)
+                text = _append(self._tokenizer, self._done[row], self._runs[row])
+                changed.append(text if text != self._last[row] else None)
+                self._last[row] = text
+        return changed
+
+
 def _append(tokenizer: TextCoder, caption: str, run: list[int]) -> str:
     """Add the text of some tokens, with one blank between words and none before a mark."""
     if not run:

@@ -15,6 +15,8 @@ from skycue.geo.raster_facts import TileGrid
 JobKind = Literal["prepare", "fit", "classify"]
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 RasterStatus = Literal["preparing", "ready", "failed"]
+AnswerFormat = Literal["geojson", "parquet", "gpkg", "coco", "png"]
+MapFormat = Literal["geojson", "parquet", "gpkg", "cog", "png"]
 
 RASTER_EXAMPLE: dict[str, JsonValue] = {
     "id": "r_3q2-7wAbCdEfGhIj",

@@ -6,16 +6,27 @@ import threading
 from pathlib import Path
 from typing import IO
 
+from pydantic import JsonValue
+
 from skycue.errors import ConfigError
+from skycue.service.answer_log import AnswerLog
 from skycue.service.blobs import FileStore
+from skycue.service.classify_job import ClassifyJob
 from skycue.service.database import Database
-from skycue.service.job_runner import JobRunner, Work
+from skycue.service.describing import Describing
+from skycue.service.fit_job import FitJob
+from skycue.service.job_runner import JobRunner
 from skycue.service.jobs import ClaimedJob, Jobs
+from skycue.service.labels import Labels
+from skycue.service.model_loading import ModelLoading
 from skycue.service.names import SHARED, new_id
 from skycue.service.prepare_job import PrepareJob
 from skycue.service.preparing import check_signature
 from skycue.service.rasters import INCOMING, Rasters
-from skycue.service.records import JobKind, Problem, RasterRecord
+from skycue.service.records import JobKind, JobRecord, Problem, RasterRecord
+from skycue.service.region_batches import RegionBatches
+from skycue.service.scene_maps import SceneMaps
+from skycue.service.scene_models import SceneModels
 from skycue.service.settings import ServiceSettings
 from skycue.service.uploads import Uploads
 
@@ -31,17 +42,18 @@ FORGET_EVERY_S = 600.0
 class Service:
     """All that the server keeps and does."""
 
-    def __init__(self, folder: Path, settings: ServiceSettings) -> None:
+    def __init__(self, folder: Path, settings: ServiceSettings, loading: ModelLoading) -> None:
         """Open the state.
 
         Args:
             folder: Of the state; made if absent, and used by one server at a time.
             settings: Where else state lies, and what is refused.
+            loading: Loads the models.
 
         Raises:
             ConfigError: If another server uses the folder, or a store cannot be reached.
         """
-        self.settings, self._folder = settings, folder.resolve()
+        self.settings, self.loading, self._folder = settings, loading, folder.resolve()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock_folder(self._folder)
         database, files = settings.state_urls(self._folder)
@@ -55,11 +67,26 @@ class Service:
         self.spool = self._folder / "spool"
         self.rasters = Rasters(self.database, self.files)
         self.uploads = Uploads(self.database, self.files, settings)
-        self.jobs = Jobs(self.database, new_id("w"), settings.max_waiting_jobs)
+        self.answers = AnswerLog(self.database)
+        self.labels = Labels(self.database)
+        quota = settings.quota_bytes
+        self.models = SceneModels(self.database, self.files, loading.classifier, quota_bytes=quota)
+        self.maps = SceneMaps(self.database, self.files, quota_bytes=quota)
+        self.batches = RegionBatches(
+            loading.describer,
+            self.rasters,
+            max_boxes=settings.batch_boxes,
+            wait_s=settings.batch_wait_ms / 1000,
+            max_waiting=settings.max_waiting_boxes,
+        )
+        self.describing = Describing(self.rasters, self.batches, self.answers)
+        self.fit = FitJob(self.rasters, self.labels, self.models, loading, self.spool)
+        self.classify = ClassifyJob(self.rasters, self.models, self.maps, self.spool)
         self._prepare = PrepareJob(self.rasters, self.files, settings, self.spool)
+        self.jobs = Jobs(self.database, new_id("w"), settings.max_waiting_jobs)
         self.runner = JobRunner(
             self.jobs,
-            self._work(),
+            {"prepare": self._prepare, "fit": self.fit, "classify": self.classify},
             threads=settings.job_threads,
             after_failure=self._after_failure,
         )
@@ -72,11 +99,14 @@ class Service:
         if count := self.jobs.release_lost(mine=alone):
             logger.info("%d jobs of a server that has ended wait again", count)
         self.runner.start()
+        self.batches.start()
         self._cleaner.start()
 
     def close(self) -> None:
         """End; running jobs wait again at the next start."""
         self._stopping.set()
+        self.batches.stop()
+        self.describing.close()
         self.runner.stop()
         self.database.close()
         self._lock.close()
@@ -144,8 +174,17 @@ class Service:
         self.runner.wake()
         return self.rasters.get(owner, raster)
 
-    def _work(self) -> dict[JobKind, Work]:
-        return {"prepare": self._prepare}
+    def submit(
+        self, owner: str, kind: JobKind, request: dict[str, JsonValue], *, raster: str
+    ) -> JobRecord:
+        """Let a job wait.
+
+        Raises:
+            QuotaError: If too many jobs of the owner wait.
+        """
+        job = self.jobs.submit(owner, kind, request, raster=raster)
+        self.runner.wake()
+        return self.jobs.get(owner, job)
 
     def _after_failure(self, job: ClaimedJob, problem: Problem) -> None:
         if job.kind == "prepare":

@@ -26,7 +26,7 @@ from skycue.service.service import Service
 from skycue.web.access import Tokens, UnauthorizedError
 from skycue.web.gate import Gate
 from skycue.web.measures import Measured, Measures
-from skycue.web.routes import jobs, rasters, server, tiles, uploads
+from skycue.web.routes import answers, describe, jobs, maps, rasters, scenes, server, tiles, uploads
 from skycue.web.schemas import ErrorView
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 """The page, bundled."""
 PREFIX = "/v1"
+ROUTES = (server, uploads, rasters, tiles, describe, answers, scenes, maps, jobs)
 STATUS_OF: tuple[tuple[type[SkycueError], int], ...] = (
     (UnauthorizedError, 401),
     (NotFoundError, 404),
@@ -88,8 +89,9 @@ def build_api(service: Service, tokens: Tokens) -> FastAPI:
     )
     app.state.service, app.state.tokens = service, tokens
     app.state.measures = Measures()
+    service.batches.counts = app.state.measures
     app.state.tile_pool = ThreadPoolExecutor(service.settings.tile_threads, "tile")
-    for routes in (server, uploads, rasters, tiles, jobs):
+    for routes in ROUTES:
         app.include_router(routes.router, prefix=PREFIX)
     app.include_router(server.outside)
     app.add_exception_handler(SkycueError, _answer_mistake)

@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skycue.service.settings import ServiceSettings
 
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 UPLOADS = "/v1/uploads/"
 STREAM = "/stream"
 """Paths that end so may take as long as they need."""

@@ -43,6 +43,14 @@ class Measures:
             registry=self.registry,
         )
 
+    def waiting(self, boxes: int) -> None:
+        """Note how many boxes wait."""
+        self.waiting_boxes.set(boxes)
+
+    def batch(self, boxes: int) -> None:
+        """Note that a batch of boxes is answered."""
+        self.batch_boxes.observe(boxes)
+
     def text(self) -> bytes:
         """Return all measures as Prometheus reads them."""
         return generate_latest(self.registry)

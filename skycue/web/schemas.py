@@ -59,8 +59,6 @@ MAX_QUESTION = 500
 Identifier = Annotated[str, Field(pattern=r"^[a-z]_[A-Za-z0-9_-]{8,40}$")]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Method = Literal["zero-shot", "linear-probe", "coop", "cocoop", "bimors"]
-AnswerFormat = Literal["geojson", "parquet", "gpkg", "coco", "png"]
-MapFormat = Literal["geojson", "parquet", "gpkg", "cog", "png"]
 
 
 class Request(BaseModel):

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from skycue.regions.grounded_text import (
     Grammar,
     Span,
     TokenNumbers,
+    UnfinishedCaptions,
     decode_caption,
     encode_caption,
     keep_likely,
@@ -255,3 +257,20 @@ def test_a_row_that_has_ended_waits_for_the_others() -> None:
     assert not grammar.has_ended
     grammar.advance([6, 6])
     assert grammar.has_ended
+
+
+@pytest.mark.parametrize("make", TOKENIZERS)
+def test_a_caption_grows_word_by_word_until_it_is_whole(make: Any) -> None:
+    tokenizer = make()
+    ids = encode_caption(tokenizer, CAPTION, spans_in(CAPTION, PHRASES)).ids
+    other = encode_caption(tokenizer, "a ship.", [(0, 6)]).ids
+    captions = UnfinishedCaptions(tokenizer, 2)
+    told: list[list[str]] = [[], []]
+    for position, token in enumerate(ids):
+        newest = captions.advance([token, other[min(position, len(other) - 1)]])
+        for row, text in enumerate(newest):
+            told[row] += [] if text is None else [text]
+    assert (told[0][-1], told[1][-1]) == (CAPTION, "a ship.")
+    for texts in told:
+        assert all(later.startswith(text) for text, later in pairwise(texts))
+        assert len(set(texts)) == len(texts)

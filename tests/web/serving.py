@@ -1,11 +1,12 @@
 """A server in this process, with a small raster or two, for tests of its routes."""
 
 import io
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import rasterio
@@ -14,10 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.transform import Affine
 
+from skycue.backbones.clip import Clip
+from skycue.encoding import SceneEncoder
+from skycue.inference import SceneClassifier
+from skycue.model_folder import read_model
+from skycue.region_describer import RegionDescriber
+from skycue.scenes.registry import build_method
+from skycue.service.model_loading import ModelLoading
 from skycue.service.service import Service
 from skycue.service.settings import ServiceSettings
 from skycue.web.access import Tokens
 from skycue.web.app import create_app
+from tests.conftest import build_tiny_clip
+from tests.web.made_up_regions import MadeUpRegions
 
 TOKENS = ["first-token-of-a-test", "second-token-of-a-test"]
 PLACE = Affine(0.5, 0.0, 593000.0, 0.0, -0.5, 5750000.0)
@@ -52,12 +62,38 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+class TinyModels(ModelLoading):
+    """A made-up region model, and a CLIP of random weights: they answer in milliseconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.regions = MadeUpRegions()
+
+    def clip(self) -> Clip:
+        return build_tiny_clip()
+
+    def describer(self) -> RegionDescriber:
+        return cast(RegionDescriber, self.regions)
+
+    def classifier(self, folder: Path) -> SceneClassifier:
+        record, learned = read_model(folder)
+        encoder = SceneEncoder(self.clip())
+        method = build_method(encoder.clip, record.config.method).eval()
+        method.load_learned_state(learned, record.prompt_names)
+        return SceneClassifier(method, encoder, record.config, record.class_names, record.fit)
+
+
 @contextmanager
 def serving(
-    folder: Path, *, tokens: list[str] | None = None, roots: list[Path] | None = None, **set_to: Any
+    folder: Path,
+    *,
+    tokens: list[str] | None = None,
+    roots: list[Path] | None = None,
+    loading: ModelLoading | None = None,
+    **set_to: Any,
 ) -> Iterator[TestClient]:
     """Run a server; requests of the client bring the first of the tokens."""
-    service = Service(folder, ServiceSettings(**set_to))
+    service = Service(folder, ServiceSettings(**set_to), loading or TinyModels())
     known = Tokens(TOKENS if tokens is None else tokens)
     with TestClient(create_app(service, known), raise_server_exceptions=False) as client:
         if known.are_needed:
@@ -109,3 +145,14 @@ def tile_of(answer: Any) -> NDArray[np.uint8]:
     """Return the pixels of a tile, RGB and alpha [4, H, W]."""
     assert answer.status_code == 200, answer.text
     return np.array(Image.open(io.BytesIO(answer.content))).transpose(2, 0, 1)
+
+
+def events_of(answer: Any) -> list[tuple[str, Any]]:
+    """Read server-sent events: kinds and data."""
+    assert answer.status_code == 200, answer.text
+    found = []
+    for block in answer.text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line[:1] != ":")
+        if fields:
+            found.append((fields["event"], json.loads(fields["data"])))
+    return found

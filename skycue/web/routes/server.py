@@ -35,7 +35,7 @@ def server(service: TheService, owner: Owner) -> ServerView:
         used = used_bytes(connection, owner)
     return ServerView(
         version=__version__,
-        region_model="mini",
+        region_model=service.loading.region_model,
         methods=tuple(METHODS),
         limits=Limits(
             max_upload_bytes=settings.max_upload_bytes,
