@@ -50,6 +50,11 @@ class PairDescriber(Protocol[Encoded]):
         ...
 
     @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides its answers."""
+        ...
+
+    @property
     def needs(self) -> ViewNeeds:
         """What it asks of the window around a box."""
         ...

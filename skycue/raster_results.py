@@ -1,11 +1,13 @@
 """The files that answers to boxes on a raster are kept in: all files of one, or one file for all.
 
 An answer alone is a folder with a picture. Thousands are one file a kind: `answers.jsonl`, the
-features, `masks.json` (COCO).
+features, `masks.json` (COCO) and `item.json` (STAC), which says of what raster they are, and by
+which model.
 """
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from skycue.files import replacing, write_atomically
 from skycue.geo.feature_files import Feature, write_features
+from skycue.geo.stac import SourceRaster, UsedModel, write_stac_item
 from skycue.raster_answers import RasterAnswer, coco_of
 from skycue.region_inputs import DescribedRaster
 
@@ -22,7 +25,8 @@ PICTURE_FILE = "overlay.png"
 FEATURES_FILE = "features.geojson"
 """Names of the files that `write_answer` writes."""
 ANSWERS_FILE = "answers.jsonl"
-"""A line of JSON for each of many answers, beside `MASKS_FILE` and the features."""
+ITEM_FILE = "item.json"
+"""A line of JSON for each of many answers, and the STAC Item of all files of `write_answers`."""
 
 FeatureKind = Literal["parquet", "gpkg", "geojson"]
 
@@ -80,18 +84,20 @@ def write_answers(
     folder: Path,
     answers: Iterable[RasterAnswer],
     raster: DescribedRaster,
+    model: UsedModel,
     kind: FeatureKind = "parquet",
     *,
     out_crs: str | None = None,
 ) -> Written:
-    """Write many answers: `answers.jsonl`, `masks.json` and, with a place, the features.
+    """Write many answers: `answers.jsonl`, `masks.json`, `item.json`, and the features on a map.
 
     Each file appears when it is complete; one of its name is replaced.
 
     Args:
         folder: Where to write; made if absent.
         answers: Of one raster; each is written as it comes.
-        raster: What they are about.
+        raster: What they are about; without a place on the ground it has no features.
+        model: What gave them.
         kind: Of the file of features.
         out_crs: CRS of the features, in place of the raster's.
 
@@ -105,12 +111,19 @@ def write_answers(
             file.write(answer.to_json() + "\n")
             kept.append(answer)
             features += answer.to_features()
-    model = kept[0].answer.model if kept else ""
-    coco = json.dumps(coco_of(kept, model), ensure_ascii=False)
+    coco = json.dumps(coco_of(kept, model.name), ensure_ascii=False)
     write_atomically(folder / MASKS_FILE, coco + "\n")
+    assets = {"answers": folder / ANSWERS_FILE, "masks": folder / MASKS_FILE}
     if raster.georeference is not None:
-        path = features_file(folder, kind)
-        write_features(path, features, raster.georeference, out_crs=out_crs)
+        assets["features"] = features_file(folder, kind)
+        write_features(assets["features"], features, raster.georeference, out_crs=out_crs)
+    write_stac_item(
+        folder / ITEM_FILE,
+        assets,
+        source=SourceRaster(raster.path.name, raster.sha256(), raster.size, raster.georeference),
+        model=model,
+        created=datetime.now(UTC),
+    )
     return Written(
         boxes=len(kept),
         windows=len({answer.shown for answer in kept}),

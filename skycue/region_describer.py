@@ -120,15 +120,20 @@ class RegionDescriber:
             store=None if cache is None else EncodingStore(cache),
         )
 
-    @cached_property
+    @property
     def model(self) -> str:
         """The name with letters of a hash: another one means other weights or calibration."""
+        return f"{self.name}@{self.fingerprint[:12]}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of configuration, calibration and weights."""
         digest = hashlib.sha256(self.network.config.model_dump_json().encode())
         digest.update(self.calibration.model_dump_json().encode())
         for key, tensor in sorted(self.network.state_dict().items()):
             digest.update(key.encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
-        return f"{self.name}@{digest.hexdigest()[:12]}"
+        return digest.hexdigest()
 
     @property
     def needs(self) -> ViewNeeds:

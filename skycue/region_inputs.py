@@ -53,6 +53,10 @@ class DescribedRaster(Protocol):
         """Read a window as RGB, at a size."""
         ...
 
+    def sha256(self) -> str:
+        """Return the SHA-256 of the file."""
+        ...
+
     def content_key(self) -> str:
         """Return a hash of what `read` answers."""
         ...
@@ -78,9 +82,13 @@ class JpegImage:
         shown = np.ascontiguousarray(cut_window(self._rows, frame).transpose(2, 0, 1))  # [3, h, w]
         return RasterWindow(shown, np.ones(frame.size, dtype=np.bool_), None)
 
-    def content_key(self) -> str:
+    def sha256(self) -> str:
         """Return the SHA-256 of the file."""
         return sha256_of(self.path)
+
+    def content_key(self) -> str:
+        """Return a hash of what `read` answers."""
+        return self.sha256()
 
 
 def open_described(path: Path, bands: Sequence[int | str] | None = None) -> DescribedRaster:

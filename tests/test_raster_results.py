@@ -11,12 +11,14 @@ from PIL import Image
 
 from skycue.boxes import PlacedBox
 from skycue.geo.raster import Raster
+from skycue.geo.stac import UsedModel
 from skycue.raster_answers import RasterAnswer, RasterAnswerJson
 from skycue.raster_describer import RasterDescriber, describe_boxes
 from skycue.raster_results import FeatureKind, features_file, write_answer, write_answers
 from tests.large_raster import PLACE, large_raster
 from tests.made_up_describer import MadeUpDescriber
 
+MODEL = UsedModel("fake", MadeUpDescriber.fingerprint)
 BOXES = [
     PlacedBox("south", (2010.0, 2010.0, 2030.0, 2020.0)),
     PlacedBox("north", (100.0, 100.0, 140.0, 120.0)),
@@ -57,8 +59,12 @@ def test_an_image_without_a_place_has_no_features(plain: Raster, tmp_path: Path)
     (answer,) = describe_boxes(MadeUpDescriber(), plain, [PlacedBox("a", (1.0, 2.0, 30.0, 40.0))])
     write_answer(tmp_path / "one", answer, plain)
     assert not (tmp_path / "one" / "features.geojson").exists()
-    write_answers(tmp_path / "all", [answer], plain)
-    assert {path.name for path in (tmp_path / "all").iterdir()} == {"answers.jsonl", "masks.json"}
+    write_answers(tmp_path / "all", [answer], plain, MODEL)
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {
+        "answers.jsonl",
+        "masks.json",
+        "item.json",
+    }
 
 
 @pytest.mark.parametrize("kind", ["parquet", "gpkg"])
@@ -66,7 +72,7 @@ def test_many_answers_are_a_file_a_kind_with_the_raster_s_own_coordinates(
     raster: Raster, tmp_path: Path, kind: FeatureKind
 ) -> None:
     answers = RasterDescriber(MadeUpDescriber(), raster).describe(BOXES)
-    written = write_answers(tmp_path, answers, raster, kind)
+    written = write_answers(tmp_path, answers, raster, MODEL, kind)
     assert written == (2, 2, 6, 4, 2)
     lines = (tmp_path / "answers.jsonl").read_text("utf-8").splitlines()
     assert [RasterAnswerJson.model_validate_json(line).box_id for line in lines] == [
@@ -83,9 +89,24 @@ def test_many_answers_are_a_file_a_kind_with_the_raster_s_own_coordinates(
     assert len(json.loads((tmp_path / "masks.json").read_text("utf-8"))["images"]) == 2
 
 
+def test_an_item_names_the_files_the_raster_and_the_model(raster: Raster, tmp_path: Path) -> None:
+    answers = describe_boxes(MadeUpDescriber(), raster, BOXES)
+    write_answers(tmp_path, answers, raster, MODEL, "gpkg")
+    item = json.loads((tmp_path / "item.json").read_text("utf-8"))
+    assert item["properties"]["skycue:model"] == "fake"
+    assert item["properties"]["skycue:model_sha256"] == MadeUpDescriber.fingerprint
+    assert item["properties"]["skycue:source_sha256"] == raster.sha256()
+    files = {key: asset["href"] for key, asset in item["assets"].items()}
+    assert files == {
+        "answers": "./answers.jsonl",
+        "masks": "./masks.json",
+        "features": "./features.gpkg",
+    }
+
+
 def test_features_may_be_asked_for_in_another_crs(raster: Raster, tmp_path: Path) -> None:
     answers = describe_boxes(MadeUpDescriber(), raster, BOXES)
-    write_answers(tmp_path, answers, raster, out_crs="EPSG:4326")
+    write_answers(tmp_path, answers, raster, MODEL, out_crs="EPSG:4326")
     west, south, east, north = geopandas.read_parquet(tmp_path / "features.parquet").total_bounds
     assert 4.35 < west < east < 4.40
     assert 51.88 < south < north < 51.90
@@ -99,7 +120,7 @@ def test_a_run_that_fails_leaves_no_half_file(raster: Raster, tmp_path: Path) ->
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_answers(tmp_path / "out", failing(), raster)
+        write_answers(tmp_path / "out", failing(), raster, MODEL)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -124,7 +145,7 @@ def test_16_bits_and_a_rotated_place_are_described_too(tmp_path: Path) -> None:
     (answer,) = describe_boxes(
         MadeUpDescriber(), raster, [PlacedBox("a", (10.0, 20.0, 50.0, 40.0))]
     )
-    write_answers(tmp_path / "out", [answer], raster)
+    write_answers(tmp_path / "out", [answer], raster, MODEL)
     frame = geopandas.read_parquet(tmp_path / "out" / "features.parquet")
     assert frame["area_m2"].iloc[0] == pytest.approx(40 * 20 / 4, rel=1e-3)
     corner = PLACE._replace(transform=place).to_map(np.array([[10.0, 20.0]]))[0]

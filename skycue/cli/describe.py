@@ -27,6 +27,7 @@ from skycue.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from skycue.geo.stac import UsedModel
     from skycue.inference import SceneClassifier
     from skycue.raster_answers import RasterAnswer
     from skycue.raster_results import FeatureKind
@@ -73,10 +74,10 @@ def describe(
 
     In the folder -o: answer.json, masks.json (COCO), overlay.png and, where the image has a CRS,
     features.geojson; several answers lie in numbered folders. With --boxes or --format all answers
-    of an image lie in one folder: answers.jsonl, features.parquet (.gpkg, .geojson), masks.json;
-    a summary is printed. On rasters over 2,048 pixels the model sees a window around each box,
-    which the answer names with its scale. With --full-frame and -o FILE.jsonl: a captions file
-    that `skycue fit --captions file:FILE.jsonl` reads; a killed run goes on.
+    of an image lie in one folder: answers.jsonl, features.parquet (.gpkg, .geojson), masks.json,
+    item.json (STAC); a summary is printed. On rasters over 2,048 pixels the model sees a window
+    around each box, which the answer names with its scale. With --full-frame and -o FILE.jsonl: a
+    captions file that `skycue fit --captions file:FILE.jsonl` reads; a killed run goes on.
     """
     where = Where(box or [], point or [], full_frame, boxes, box_crs, keep_going)
     if not (where.boxes or where.points or where.whole or where.file):
@@ -95,17 +96,20 @@ def describe(
     _refuse_overwrite(folders or (), form, force=force)
     describer = _load_describer(model, device, dtype, cache)
     namer = None if classes is None else _load_classifier(classes, device, dtype)
+    from skycue.geo.stac import UsedModel
     from skycue.raster_describer import RasterDescriber  # heavy: imported when used
 
     for image in asked:
         source = None if cache is None else image.raster.content_key()
         run = RasterDescriber(describer, image.raster, ask=ask, namer=namer, source=source)
-        _answer(run.describe(image.boxes), image, folders, form, out_crs)
+        used = UsedModel(describer.model, describer.fingerprint)
+        _answer(run.describe(image.boxes), image, used, folders, form, out_crs)
 
 
 def _answer(
     answers: "Iterator[RasterAnswer]",
     asked: Asked,
+    model: "UsedModel",
     folders: list[Path] | None,
     form: "FeatureKind | None",
     out_crs: str | None,
@@ -116,7 +120,7 @@ def _answer(
 
     if folders is not None and form is not None:
         folder = folders.pop(0)
-        written = write_answers(folder, answers, asked.raster, form, out_crs=out_crs)
+        written = write_answers(folder, answers, asked.raster, model, form, out_crs=out_crs)
         typer.echo(json.dumps({"answers": str(folder), **written._asdict()}))
         return
     for answer in in_order(answers, asked.boxes):

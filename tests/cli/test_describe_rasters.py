@@ -90,7 +90,7 @@ def test_boxes_of_a_file_are_written_together_as_geoparquet(
     assert (summary["boxes"], summary["masks"], summary["phrases"]) == (12, 24, 36)
     assert 3 <= summary["windows"] < 12
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"answers.jsonl", "masks.json", "features.parquet"}
+    assert names == {"answers.jsonl", "masks.json", "features.parquet", "item.json"}
     frame = geopandas.read_parquet(tmp_path / "out" / "features.parquet")
     asked = geopandas.read_file(boxes).set_index("id").geometry
     tanks = frame[frame["phrase"] == "a bright tank"].set_index("box_id").geometry
