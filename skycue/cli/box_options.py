@@ -133,4 +133,4 @@ def _place(raster: "DescribedRaster", where: Where) -> "list[PlacedBox]":
         raise BoxError(f"{where.file}: {read.refused[0].reason}{others}{hint}")
     for refused in read.refused:
         typer.echo(f"left out: {refused.reason}", err=True)
-    return [PlacedBox(*each) for each in read.boxes]
+    return read.boxes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skycue.boxes import Box, check_box
+from skycue.boxes import Box, PlacedBox, check_box
 from skycue.errors import BoxError
 from skycue.geo.crs import is_in_degrees, reproject_or_inf
 from skycue.geo.georeference import GeoReference
@@ -32,18 +32,6 @@ ROUNDING = 1e-9
 _ORDER = "Boxes are x_min, y_min, x_max, y_max; in degrees, longitude comes first."
 
 
-class PixelBox(NamedTuple):
-    """A box on a raster.
-
-    Attributes:
-        id: What its giver calls it.
-        box: x_min, y_min, x_max, y_max in pixels, cut to the raster.
-    """
-
-    id: str
-    box: Box
-
-
 class RefusedBox(NamedTuple):
     """A box that cannot be used.
 
@@ -60,11 +48,11 @@ class PlacedBoxes(NamedTuple):
     """Boxes in the order given, each in one of two lists.
 
     Attributes:
-        boxes: Those on the raster.
+        boxes: Those on the raster, cut to it.
         refused: Those that are not, with reasons.
     """
 
-    boxes: list[PixelBox]
+    boxes: list[PlacedBox]
     refused: list[RefusedBox]
 
 
@@ -159,7 +147,7 @@ def place_outlines(
         if why is None:
             try:
                 around = _around(found[number])
-                placed.boxes.append(PixelBox(name, check_box(around, size, f"box {name}")))
+                placed.boxes.append(PlacedBox(name, check_box(around, size, f"box {name}")))
                 continue
             except BoxError as error:
                 why = str(error)
