@@ -91,6 +91,61 @@ def classify(
     _run(work, inputs, output, facts, engine, address, workers, asked, again, compact)
 
 
+@run.command()
+def describe(
+    model: Annotated[str, typer.Argument(help="`mini`, a folder, or a name on the hub.")],
+    inputs: InputsArgument,
+    output: OutputOption,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="GeoJSON, GeoPackage or GeoParquet in any CRS."),
+    ] = None,
+    window: Annotated[
+        int, typer.Option(min=1, help="Without --boxes: every window of so many pixels is one.")
+    ] = 256,
+    out_crs: OutCrsOption = "EPSG:4326",
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    compact: CompactOption = False,
+    again: AgainOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Describe boxes on all rasters: a row for each phrase, as GeoParquet, into the folder -o.
+
+    Each box is described on every raster that it lies on; those that lie on none stand in
+    manifest.json with the places that failed. A run that was killed goes on when the same command
+    is given again.
+    """
+    from skycue.files import sha256_of
+    from skycue.scale.describe_work import open_describe_work
+
+    asked = _load(config, settings)
+    work = open_describe_work(
+        model,
+        boxes=boxes,
+        boxes_crs=asked.box_crs,
+        window=window,
+        ask=asked.ask,
+        out_crs=out_crs,
+        bands=asked.bands,
+        device=asked.device,
+        dtype="float32" if asked.dtype == "auto" else asked.dtype,
+    )
+    facts = {
+        "work": "describe",
+        "model": model,
+        "window": "" if boxes else str(window),
+        "ask": asked.ask or "",
+        "out_crs": out_crs,
+        "bands": ",".join(map(str, asked.bands or ())),
+    }
+    if boxes is not None:  # another file of boxes is another run, whatever its name
+        facts["boxes"] = sha256_of(boxes)
+    _run(work, inputs, output, facts, engine, address, workers, asked, again, compact)
+
+
 def _load(config: Path | None, settings: list[str] | None) -> "ArchiveConfig":
     from skycue.config import load_config
     from skycue.scale.archive import ArchiveConfig

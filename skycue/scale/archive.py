@@ -38,11 +38,16 @@ class ArchiveConfig(Config):
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps; on Ray, cuda is a GPU that was given to the worker."""
     dtype: str = "auto"
-    """auto, float32, bfloat16 or float16. Name one where machines differ."""
+    """auto, float32, bfloat16 or float16; auto is float32 where boxes are described. Name one where
+    machines differ."""
     bands: tuple[int | str, ...] | None = None
     """One band or three to show, by number from 1 or name; those that each raster says if none."""
     batch_size: int | None = Field(default=None, ge=1)
     """Images encoded at once; the model's own number if none."""
+    box_crs: str | None = None
+    """CRS of the file of boxes, in place of what it says."""
+    ask: str | None = None
+    """A question in place of the region model's own."""
     asset: str | None = None
     """Key of the asset that is taken of each STAC Item; those of role "data" if none."""
     keep_going: bool = False
@@ -93,6 +98,7 @@ def run_archive(
         SkycueError: Of the kind that fits, if the run cannot begin or go on.
     """
     config = config or ArchiveConfig()
+    empty = work.empty()  # refuses an unknown CRS before anything is read
     plan = open_plan(
         folder,
         work,
@@ -119,12 +125,12 @@ def run_archive(
         )
 
     manifest = run_plan(folder, plan, work, start, retry_failed=again == "failed")
-    files = compact(folder, plan, work.empty()) if merge else []
+    files = compact(folder, plan, empty) if merge else []
     if not manifest.is_flawless and not config.keep_going:
         raise FailedPlacesError(
-            f"{manifest.n_failed:,} of {manifest.n_places:,} places and "
-            f"{len(manifest.unusable):,} rasters failed; the others are done. Reasons are in "
-            f"{folder / MANIFEST_FILE}: --again failed tries them once more, "
+            f"{manifest.n_failed:,} of {manifest.n_places:,} places failed, and "
+            f"{len(manifest.unusable):,} rasters or boxes could not be planned; all others are "
+            f"done. Reasons are in {folder / MANIFEST_FILE}: --again failed tries them once more, "
             "--set keep_going=true is content."
         )
     return ArchiveResult(manifest, files)

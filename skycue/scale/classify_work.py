@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -75,6 +76,10 @@ class ClassifyWork(NamedTuple):
         """Count the windows of a raster, and find its stretch."""
         opened = Raster.open(raster, bands=self.bands)
         return Places(len(grid_of(opened.size, self.window, self.stride)), note=note_of(opened))
+
+    def off_all_rasters(self, placed: AbstractSet[str]) -> list[tuple[str, str]]:
+        """Return nothing: windows are those of the rasters."""
+        return []
 
     def empty(self) -> "pa.Table":
         """Return a table without rows."""

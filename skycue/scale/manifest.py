@@ -35,7 +35,7 @@ class Manifest(Config):
     n_failed: int
     """Places that failed."""
     unusable: tuple[Failure, ...]
-    """Rasters that could not be planned."""
+    """Rasters that could not be planned, and boxes that lie on none."""
     duplicates: tuple[tuple[str, str], ...]
     """Rasters with the content of another one, and that one."""
     failures: tuple[Failure, ...]
@@ -43,7 +43,7 @@ class Manifest(Config):
 
     @property
     def is_flawless(self) -> bool:
-        """Say whether no place failed and every raster could be planned."""
+        """Say whether no place failed and all that was asked for could be planned."""
         return self.n_failed == 0 and not self.unusable
 
 

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 PLAN_FILE = "plan.parquet"
 RECORD = b"skycue:plan"
 """Key of the footer under which the record stands."""
+READERS = 8
+"""Threads that open and hash rasters; most of their time they wait for the file system."""
 ID_DIGITS = 32
 """Hexadecimal digits of an id: 128 bits, so that 10^9 units share none."""
 
@@ -49,9 +52,18 @@ class PlanRecord(Config):
     unit_size: int
     """Places of a unit at most."""
     unusable: tuple[Failure, ...] = ()
-    """Rasters that could not be read when the plan was made."""
+    """Rasters that could not be read when the plan was made, and boxes that lie on none."""
     duplicates: tuple[tuple[str, str], ...] = ()
     """Rasters with the content of another one, and that one; they are done once."""
+
+
+class _Look(NamedTuple):
+    """What the plan says of a raster: its places, its hash, its size and its time."""
+
+    places: Places
+    sha256: str
+    n_bytes: int
+    modified_ns: int
 
 
 class Plan(NamedTuple):
@@ -144,20 +156,21 @@ def make_plan(
     unusable: list[Failure] = []
     path_of: dict[str, str] = {}
     duplicates: list[tuple[str, str]] = []
-    for raster in track(sorted(set(rasters)), "rasters planned", len(set(rasters))):
-        path = str(raster.resolve())
-        try:
-            places = work.places(raster)
-        except SkycueError as error:
-            logger.warning("passed over: %s", error)
-            unusable.append(Failure(path, "", 0, str(error)))
-            continue
-        sha256 = sha256_of(raster)
-        if sha256 in path_of:
-            duplicates.append((path, path_of[sha256]))
-            continue
-        path_of[sha256] = path
-        units += _cut(path, sha256, places, work.identity, unit_size)
+    each = sorted({raster.resolve() for raster in rasters})
+    with ThreadPoolExecutor(READERS) as pool:
+        looks = pool.map(lambda raster: _look(raster, work), each)
+        for raster, look in zip(each, track(looks, "rasters planned", len(each)), strict=True):
+            path = str(raster)
+            if isinstance(look, SkycueError):
+                logger.warning("passed over: %s", look)
+                unusable.append(Failure(path, "", 0, str(look)))
+            elif look.sha256 in path_of:
+                duplicates.append((path, path_of[look.sha256]))
+            elif look.places.n_places:
+                path_of[look.sha256] = path
+                units += _cut(path, look, work.identity, unit_size)
+    named = {box.id for unit in units for box in unit.boxes}
+    unusable += (Failure("", name, 1, reason) for name, reason in work.off_all_rasters(named))
     if duplicates:
         logger.warning("%d rasters are copies of others and done once", len(duplicates))
     record = PlanRecord(
@@ -184,20 +197,31 @@ def unit_id(
     return hashlib.sha256(facts.encode()).hexdigest()[:ID_DIGITS]
 
 
-def _cut(path: str, sha256: str, places: Places, identity: str, unit_size: int) -> Iterator[Unit]:
+def _look(raster: Path, work: Work) -> _Look | SkycueError:
+    """Find out all that the plan says of a raster, or what is wrong with it."""
+    try:
+        places = work.places(raster)
+    except SkycueError as error:
+        return error
+    facts = raster.stat()
+    sha256 = sha256_of(raster) if places.n_places else ""
+    return _Look(places, sha256, facts.st_size, facts.st_mtime_ns)
+
+
+def _cut(path: str, look: _Look, identity: str, unit_size: int) -> Iterator[Unit]:
     """Yield the units of one raster."""
-    facts = Path(path).stat()
+    places = look.places
     for first in range(0, places.n_places, unit_size):
-        count = min(unit_size, places.n_places - first)
-        boxes = places.boxes[first : first + count]
+        n_places = min(unit_size, places.n_places - first)
+        boxes = places.boxes[first : first + n_places]
         yield Unit(
-            id=unit_id(identity, sha256, first, count, boxes, places.note),
+            id=unit_id(identity, look.sha256, first, n_places, boxes, places.note),
             raster=path,
-            sha256=sha256,
-            n_bytes=facts.st_size,
-            modified_ns=facts.st_mtime_ns,
+            sha256=look.sha256,
+            n_bytes=look.n_bytes,
+            modified_ns=look.modified_ns,
             first=first,
-            n_places=count,
+            n_places=n_places,
             boxes=boxes,
             note=places.note,
         )

@@ -23,6 +23,8 @@ from skycue.scale.work import Failure, Unit, UnitRows, Work
 
 logger = logging.getLogger(__name__)
 
+MODEL = "model"
+"""The setting that names the model."""
 SHOWN_DIGITS = 12
 """Digits of a hash that a message shows."""
 READERS = 8
@@ -134,11 +136,13 @@ def _require_same(
 ) -> None:
     """Refuse to go on with other work or inputs than a run was begun with."""
     kept = plan.record
-    begun = {"inputs": " ".join(kept.inputs), "unit_size": str(kept.unit_size)}
-    asked = {"inputs": " ".join(inputs), "unit_size": str(unit_size)}
-    if kept.identity != work.identity:  # the settings say why; a model may change under its name
-        begun = {**kept.settings, **begun, "model of": kept.identity[:SHOWN_DIGITS]}
-        asked = {**settings, **asked, "model of": work.identity[:SHOWN_DIGITS]}
+    begun = {**kept.settings, "inputs": " ".join(kept.inputs), "unit_size": str(kept.unit_size)}
+    asked = {**settings, "inputs": " ".join(inputs), "unit_size": str(unit_size)}
+    if kept.identity == work.identity:
+        asked.pop(MODEL, None)  # the same model under another name
+    else:  # one may change under its name
+        begun["hash of the work"] = kept.identity[:SHOWN_DIGITS]
+        asked["hash of the work"] = work.identity[:SHOWN_DIGITS]
     for key, value in asked.items():
         if begun.get(key) != value:
             raise RunError(

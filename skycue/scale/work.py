@@ -5,6 +5,7 @@ raster) into rows. Engines know nothing else of it: neither a model nor a raster
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -44,7 +45,7 @@ class Failure(NamedTuple):
     """Places of which nothing could be said.
 
     Attributes:
-        raster: Path of the raster.
+        raster: Path of the raster; empty for a box that lies on none.
         place: "x,y,width,height" of a window or the id of a box; empty for all `n_places` places.
         n_places: How many places.
         reason: Why, in one line.
@@ -102,6 +103,10 @@ class Work(Protocol):
         Raises:
             SkycueError: If the raster cannot be used; the plan notes it and passes it over.
         """
+        ...
+
+    def off_all_rasters(self, placed: AbstractSet[str]) -> list[tuple[str, str]]:
+        """Return the id of each box that was asked for and is not among those placed, and why."""
         ...
 
     def empty(self) -> "pa.Table":

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +54,9 @@ class ByteWork(NamedTuple):
         if content == REFUSED:
             raise ImageReadError(f"cannot read {raster}: it is no raster.")
         return Places(len(content))
+
+    def off_all_rasters(self, placed: AbstractSet[str]) -> list[tuple[str, str]]:
+        return []
 
     def empty(self) -> pa.Table:
         return _table([], "")

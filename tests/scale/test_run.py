@@ -152,8 +152,17 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         planned(tmp_path, ByteWork(), unit_size=5)
     with pytest.raises(RunError, match="with model m, not n"):
         planned(tmp_path, ByteWork(factor=2), model="n")
-    with pytest.raises(RunError, match="with model of 1 times byte, not 2 times byte"):
+    with pytest.raises(RunError, match="with hash of the work 1 times byte, not 2 times byte"):
         planned(tmp_path, ByteWork(factor=2))
+
+
+def test_another_setting_is_refused_though_units_would_be_the_same(tmp_path: Path) -> None:
+    """Such as another file of boxes, some of which are those of the first."""
+    write_archive(tmp_path / "in")
+    folder, inputs = tmp_path / "run", [str(tmp_path / "in")]
+    open_plan(folder, ByteWork(), inputs, find, unit_size=4, settings={"boxes": "one"})
+    with pytest.raises(RunError, match="with boxes one, not two"):
+        open_plan(folder, ByteWork(), inputs, find, unit_size=4, settings={"boxes": "two"})
 
 
 def test_a_model_that_was_only_moved_is_the_same(tmp_path: Path) -> None:
