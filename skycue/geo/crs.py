@@ -70,6 +70,7 @@ def crs_of(text: str) -> CRS:
         ) from error
 
 
+@lru_cache(_KEPT)
 def same_crs(one: str, other: str) -> bool:
     """Say whether two names stand for the same CRS; the order of axes does not count.
 
@@ -81,6 +82,7 @@ def same_crs(one: str, other: str) -> bool:
     return bool(crs_of(one).equals(crs_of(other), ignore_axis_order=True))
 
 
+@lru_cache(_KEPT)
 def is_in_degrees(text: str) -> bool:
     """Say whether coordinates of a CRS are longitude and latitude in degrees.
 

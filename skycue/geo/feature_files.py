@@ -161,7 +161,7 @@ def column_of(values: Sequence[JsonValue]) -> pa.Array:
 
     kinds = {type(value) for value in values if value is not None}
     if not kinds:
-        return pa.nulls(len(values), pa.string())  # GeoPackage has no column without a type
+        return pa.nulls(len(values))  # joins a column of any type in another part of an archive
     if kinds == {bool}:
         return pa.array(values, pa.bool_())
     if kinds == {str}:

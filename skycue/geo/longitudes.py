@@ -36,6 +36,8 @@ def unwrap(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     Steps between neighbours are taken the short way round. Whole turns are added, so that rings
     which share a corner go on to share it to the last digit.
     """
+    if np.ptp(ring[:, 0]) <= HALF_TURN:
+        return ring
     turns = np.round((np.unwrap(ring[:, 0], period=TURN) - ring[:, 0]) / TURN)
     return np.stack([ring[:, 0] + TURN * turns, ring[:, 1]], axis=1)  # [N, 2]
 

@@ -7,7 +7,7 @@ what encloses a pole is closed through the pole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -111,17 +111,23 @@ def outline_in_degrees(
             poles.
     """
     poles = _poles(georeference, crs)
+    polygons = [
+        piece
+        for polygon in outline.geoms
+        for piece in polygons_of(_without_poles_on_edges(polygon, poles)).geoms
+    ]
+    rings = _rings_of(polygons)
     try:
-        parts = [
-            part
-            for polygon in outline.geoms
-            for part in _polygon_in_degrees(polygon, georeference, crs, poles)
-        ]
+        placed = _bend(rings, georeference, crs)
     except _TornError as error:
         raise GeoError(
             f"an outline lies where the CRS '{georeference.crs[:60]}' is torn or folded. "
             "Cut the raster so that it ends before."
         ) from error
+    closed = iter([_close(ring, bent, poles) for ring, bent in zip(rings, placed, strict=True)])
+    parts: list[Polygon] = []
+    for polygon in polygons:
+        parts += _between_antimeridians([next(closed) for _ in range(1 + len(polygon.interiors))])
     return _valid(parts)
 
 
@@ -150,58 +156,64 @@ def _projected(outline: MultiPolygon, georeference: GeoReference, crs: str) -> M
     """Bring an outline to a projected CRS."""
     from shapely import Polygon
 
-    def place(ring: BaseGeometry) -> Points:
-        return _bend(np.asarray(ring.coords), georeference, crs)
-
+    placed = iter(_bend(_rings_of(outline.geoms), georeference, crs))
     return _valid(
         [
-            Polygon(place(part.exterior), [place(hole) for hole in part.interiors])
-            for part in outline.geoms
+            Polygon(next(placed), [next(placed) for _ in polygon.interiors])
+            for polygon in outline.geoms
         ]
     )
 
 
-def _polygon_in_degrees(
-    polygon: Polygon, georeference: GeoReference, crs: str, poles: Mapping[float, Points]
-) -> list[Polygon]:
-    """Bring one polygon in pixels to degrees, in as many parts as it is cut into."""
+def _rings_of(polygons: Iterable[Polygon]) -> list[Points]:
+    """Return the rings [N, 2] of polygons, the exterior of each before its holes."""
+    return [
+        np.asarray(ring.coords)
+        for polygon in polygons
+        for ring in (polygon.exterior, *polygon.interiors)
+    ]
+
+
+def _between_antimeridians(rings: Sequence[Points]) -> list[Polygon]:
+    """Make polygons between -180 and 180 of closed rings in degrees, an exterior and its holes."""
     from shapely import Polygon, make_valid, unary_union
 
-    parts: list[Polygon] = []
-    for piece in polygons_of(_without_poles_on_edges(polygon, poles)).geoms:
-        rings = [
-            _close(np.asarray(ring.coords), georeference, crs, poles)
-            for ring in (piece.exterior, *piece.interiors)
-        ]
-        if all(
-            (np.abs(ring).max(axis=0) <= (HALF_TURN, POLE - _POLE_MARGIN)).all() for ring in rings
-        ):
-            parts.append(Polygon(rings[0], rings[1:]))
-            continue
-        shell, *holes = (between_antimeridians(make_valid(Polygon(ring))) for ring in rings)
-        parts += polygons_of(shell.difference(unary_union(holes))).geoms
-    return parts
+    inside = (HALF_TURN, POLE - _POLE_MARGIN)
+    if all((np.abs(ring).max(axis=0) <= inside).all() for ring in rings):
+        return [Polygon(rings[0], rings[1:])]
+    shell, *holes = (between_antimeridians(make_valid(Polygon(ring))) for ring in rings)
+    return list(polygons_of(shell.difference(unary_union(holes))).geoms)
 
 
-def _close(
-    ring: Points, georeference: GeoReference, crs: str, poles: Mapping[float, Points]
-) -> Points:
-    """Bring a ring in pixels to unwrapped degrees, closed through the pole if it encloses one."""
+def _close(ring: Points, placed: Points, poles: Mapping[float, Points]) -> Points:
+    """Unwrap a ring in degrees, and close it through the pole if it encloses one in pixels.
+
+    Args:
+        ring: In pixels, [N, 2].
+        placed: The same in degrees, [M, 2].
+        poles: Their pixels by latitude.
+    """
     from shapely import Point, Polygon
 
-    placed = unwrap(_bend(ring, georeference, crs))
-    inside = Polygon(ring)
-    enclosed = [latitude for latitude, place in poles.items() if inside.contains(Point(place))]
-    if len(enclosed) != abs(turns_of(placed)):
+    unwrapped = unwrap(placed)
+    low, high = ring.min(axis=0), ring.max(axis=0)
+    enclosed = [
+        latitude
+        for latitude, pole in poles.items()
+        if (low <= pole).all() and (pole <= high).all() and Polygon(ring).contains(Point(pole))
+    ]
+    if len(enclosed) != abs(turns_of(unwrapped)):
         raise GeoError(
             "an outline encloses both poles or all of the Earth, and what it leaves out cannot be "
             "told. Cut the raster so that one pole lies outside."
         )
-    return close_through(enclosed[0], placed) if enclosed else placed
+    return close_through(enclosed[0], unwrapped) if enclosed else unwrapped
 
 
-def _bend(ring: Points, georeference: GeoReference, crs: str) -> Points:
-    """Bring a ring [N, 2] from pixels to a CRS, with more corners where its edges are bent.
+def _bend(rings: Sequence[Points], georeference: GeoReference, crs: str) -> list[Points]:
+    """Bring rings [N, 2] from pixels to a CRS, with more corners where their edges are bent.
+
+    All are brought there at once: there may be thousands of small ones.
 
     Raises:
         _TornError: If an edge crosses a line where the CRS is torn.
@@ -210,24 +222,25 @@ def _bend(ring: Points, georeference: GeoReference, crs: str) -> Points:
     def place(points: Points) -> Points:
         return reproject(georeference.to_map(points), georeference.crs, crs)
 
-    placed = place(ring)
-    far = _stray(ring[:-1], ring[1:], placed[:-1], placed[1:], georeference, crs)
-    most = len(ring) * _MAX_CORNERS
+    points = np.concatenate(rings)
+    owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])  # ring of each point
+    most = len(points) * _MAX_CORNERS
+    placed = place(points)
+    edges = np.flatnonzero(owner[:-1] == owner[1:])  # by their first point; not yet looked at
     for _ in range(_MAX_HALVINGS):
-        if not far.any():
-            return placed
-        if len(ring) > most:
+        ends = edges + 1
+        far = _stray(points[edges], points[ends], placed[edges], placed[ends], georeference, crs)
+        after = ends[far]
+        if len(after) == 0:
+            return np.split(placed, np.flatnonzero(np.diff(owner)) + 1)
+        if len(points) + len(after) > most:
             break
-        after = np.flatnonzero(far) + 1
-        middles = (ring[after - 1] + ring[after]) / 2
-        ring = np.insert(ring, after, middles, axis=0)
+        middles = (points[after - 1] + points[after]) / 2
+        points = np.insert(points, after, middles, axis=0)
         placed = np.insert(placed, after, place(middles), axis=0)
-        halves = np.flatnonzero(np.repeat(far, np.where(far, 2, 1)))  # edges not yet looked at
-        far = np.zeros(len(ring) - 1, dtype=np.bool_)
-        ends = halves + 1
-        far[halves] = _stray(
-            ring[halves], ring[ends], placed[halves], placed[ends], georeference, crs
-        )
+        owner = np.insert(owner, after, owner[after])
+        first = after - 1 + np.arange(len(after))  # where the halved edges start now
+        edges = np.stack([first, first + 1], axis=1).ravel()
     raise _TornError
 
 
@@ -259,7 +272,9 @@ def _stray(
     if is_in_degrees(crs):
         step[:, 0] -= TURN * np.round(step[:, 0] / TURN)
         wide = np.abs(step[:, 0]) > _MAX_STEP
-    back = np.stack([unplace(placed_start + share * step) for share in _CHECKED])  # [3, N, 2]
+    shares = np.array(_CHECKED)[:, None, None]
+    between = placed_start + shares * step  # [3, N, 2]
+    back = unplace(between.reshape(-1, 2)).reshape(between.shape)
     distance = _distance(back, start, end)
     if not (distance <= TOLERANCE).all():
         # Beyond the antimeridian pixels may come back a turn away, as the corners do then.
@@ -311,8 +326,11 @@ def _without_poles_on_edges(polygon: Polygon, poles: Mapping[float, Points]) -> 
     from shapely import Point, box
 
     left: BaseGeometry = polygon
+    x_min, y_min, x_max, y_max = polygon.bounds
     for x, y in poles.values():
-        if polygon.boundary.distance(Point(x, y)) < _POLE_MARGIN:
+        near = abs(x - (x_min + x_max) / 2) <= (x_max - x_min) / 2 + _POLE_MARGIN
+        near = near and abs(y - (y_min + y_max) / 2) <= (y_max - y_min) / 2 + _POLE_MARGIN
+        if near and polygon.boundary.distance(Point(x, y)) < _POLE_MARGIN:
             left = left.difference(
                 box(x - _POLE_BITE, y - _POLE_BITE, x + _POLE_BITE, y + _POLE_BITE)
             )

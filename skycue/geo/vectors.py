@@ -8,22 +8,19 @@ antimeridian (3.1.9), bounding boxes that may cross it (5.2).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from skycue.geo.georeference import GeoReference
 from skycue.geo.longitudes import Extent, extent_of
-from skycue.geo.outlines import outline_mask, polygons_of
+from skycue.geo.outlines import polygons_of
 from skycue.geo.placing import outline_in_degrees, pixel_in_degrees
 
 if TYPE_CHECKING:
     from shapely import MultiPolygon
     from shapely.geometry.base import BaseGeometry
-
-Mask = NDArray[np.bool_]
 
 DECIMALS = 8
 """Of coordinates in degrees: about a millimetre on the ground."""
@@ -31,47 +28,6 @@ MAX_DECIMALS = 12
 """Of coordinates where pixels are smaller than centimetres."""
 PIXEL_SHARE = 0.02
 """Of a pixel's side, that rounding may be coarse."""
-
-
-class MaskedObject(NamedTuple):
-    """What becomes one feature.
-
-    Attributes:
-        mask: Its pixels, a crop [h, w] of the raster, or None if it has none.
-        properties: What the feature says of it.
-        corner: (x, y) of the crop's upper left pixel in the raster.
-    """
-
-    mask: Mask | None
-    properties: dict[str, JsonValue]
-    corner: tuple[int, int] = (0, 0)
-
-
-def features_of(
-    objects: Sequence[MaskedObject], georeference: GeoReference
-) -> dict[str, JsonValue]:
-    """Return masks as an RFC 7946 feature collection.
-
-    An object without pixels becomes a feature without a geometry.
-
-    Args:
-        objects: Masks of one raster with the properties of their features.
-        georeference: Where the raster lies.
-
-    Raises:
-        GeoError: As `outline_in_degrees` does.
-    """
-    features: list[JsonValue] = []
-    extents: list[Extent] = []
-    for entry in objects:
-        outline = None if entry.mask is None else outline_mask(entry.mask, entry.corner)
-        feature, parts = feature_json(outline, entry.properties, georeference)
-        features.append(feature)
-        extents += parts
-    collection: dict[str, JsonValue] = {"type": "FeatureCollection", "features": features}
-    if extents:
-        collection["bbox"] = bbox_json(extents)
-    return collection
 
 
 def feature_json(

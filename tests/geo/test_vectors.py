@@ -1,21 +1,19 @@
-"""Masks to features and back."""
+"""Outlines to RFC 7946 features."""
 
 from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from rasterio.warp import transform
 from shapely.geometry import Polygon, shape
 
 from skycue.errors import GeoError
 from skycue.geo.georeference import GeoReference
-from skycue.geo.vectors import MaskedObject, features_of
+from skycue.geo.outlines import outline_mask
+from skycue.geo.vectors import bbox_json, feature_json
 
 ROTTERDAM = GeoReference("EPSG:32631", (0.5, 0.0, 593000.0, 0.0, -0.5, 5750000.0))
-MASKS = arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 
 Mask = NDArray[np.bool_]
 
@@ -30,9 +28,7 @@ def filled(size: tuple[int, int], *rectangles: tuple[int, int, int, int]) -> Mas
 
 def feature(mask: Mask, place: GeoReference) -> dict[str, object]:
     """Return the one feature of a mask."""
-    collection = features_of([MaskedObject(mask, {})], place)
-    (only,) = cast(list[dict[str, object]], collection["features"])
-    return only
+    return cast(dict[str, object], feature_json(outline_mask(mask), {}, place)[0])
 
 
 def test_corners_are_longitude_and_latitude_to_a_millimetre() -> None:
@@ -80,23 +76,39 @@ def test_a_feature_at_the_antimeridian_s_edge_is_not_cut() -> None:
     assert whole["bbox"] == [-180.0, -90.0, 180.0, 90.0]
 
 
-def test_the_box_of_a_collection_may_cross_the_antimeridian() -> None:
+def test_the_box_of_many_features_may_cross_the_antimeridian() -> None:
     place = GeoReference("EPSG:4326", (0.25, 0.0, 179.0, 0.0, -0.25, 10.0))
     left, right = filled((8, 8), (0, 0, 2, 2)), filled((8, 8), (6, 6, 8, 8))
-    objects = [MaskedObject(left, {"number": 1}), MaskedObject(right, {"number": 2})]
-    collection = features_of(objects, place)
-    assert collection["bbox"] == [179.0, 8.0, -179.0, 10.0]
-    features = cast(list[dict[str, object]], collection["features"])
-    assert [entry["properties"] for entry in features] == [{"number": 1}, {"number": 2}]
+    extents = [feature_json(outline_mask(mask), {}, place)[1] for mask in (left, right)]
+    assert bbox_json([*extents[0], *extents[1]]) == [179.0, 8.0, -179.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("spans", "span"),
+    [
+        ([(10, 20)], (10, 20)),
+        ([(-180, -179), (179, 180)], (179, -179)),
+        ([(-180, 180), (3, 4)], (-180, 180)),
+        ([(-10, -5), (5, 10), (-7, 0)], (-10, 10)),
+        ([(-100, -90), (100, 110)], (100, -90)),  # 160 degrees across, 210 the other way
+        ([(-120, -90), (0, 10), (90, 120)], (-120, 120)),
+        ([(-60, -50), (-20, 179), (-179, -100)], (-20, -50)),
+    ],
+)
+def test_an_extent_is_the_smallest_way_round(
+    spans: list[tuple[float, float]], span: tuple[float, float]
+) -> None:
+    extents = [(west, 0.0, east, 1.0) for west, east in spans]
+    assert bbox_json(extents) == [span[0], 0.0, span[1], 1.0]
 
 
 def test_nothing_and_an_empty_mask_have_no_geometry() -> None:
-    empty = np.zeros((4, 4), dtype=np.bool_)
-    collection = features_of([MaskedObject(None, {}), MaskedObject(empty, {})], ROTTERDAM)
-    features = cast(list[dict[str, object]], collection["features"])
-    assert [entry["geometry"] for entry in features] == [None, None]
-    assert "bbox" not in collection
-    assert features_of([], ROTTERDAM) == {"type": "FeatureCollection", "features": []}
+    empty = outline_mask(np.zeros((4, 4), dtype=np.bool_))
+    for outline in (None, empty):
+        assert feature_json(outline, {"number": 1}, ROTTERDAM) == (
+            {"type": "Feature", "properties": {"number": 1}, "geometry": None},
+            [],
+        )
 
 
 def test_a_long_edge_follows_its_bend() -> None:
