@@ -28,6 +28,7 @@ SCRIPTS = (
     "cli_start",
     "rendering",
     "region_boxes",
+    "raster_boxes",
     "generation_cache",
     "many_phrases",
     "sam_boxes",

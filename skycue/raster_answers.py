@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from skycue.answers import UNNAMED, Answer, AnswerJson, AnswerPhrase
 from skycue.box_windows import ShownWindow
 from skycue.boxes import Box, PlacedBox, xyxy_to_xywh
+from skycue.errors import GeoError
 from skycue.geo.areas import area_m2
 from skycue.geo.feature_files import Feature
 from skycue.geo.georeference import GeoReference
@@ -36,7 +37,7 @@ class RasterAnswerJson(AnswerJson, frozen=True, extra="forbid"):
     scale: float
     """Pixels of the raster along a shown pixel."""
     gsd_m: float | None
-    """Metres on the ground of a shown pixel; None where the raster has no place."""
+    """Metres on the ground of a shown pixel; None where nobody knows where that is."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,19 @@ class RasterAnswer:
     georeference: GeoReference | None
     """Where the shown pixels lie; None where the raster has no place."""
 
+    @property
+    def gsd_m(self) -> float | None:
+        """Metres on the ground of a shown pixel; None where nobody knows where that is."""
+        if self.georeference is None:
+            return None
+        try:
+            return self.georeference.gsd_m(self.shown.size)
+        except GeoError:  # a CRS that is not tied to the Earth, or ends before there
+            return None
+
     def to_json(self) -> str:
         """Return the whole answer as one line of JSON; `RasterAnswerJson` reads it back."""
-        window, place = self.shown.window, self.georeference
+        window = self.shown.window
         return RasterAnswerJson(
             **dict(self.answer.to_record()),
             box_id=self.placed.id,
@@ -64,7 +75,7 @@ class RasterAnswer:
             raster_size=self.raster_size,
             window=(window.x, window.y, window.width, window.height),
             scale=self.shown.scale,
-            gsd_m=None if place is None else place.gsd_m(self.shown.size),
+            gsd_m=self.gsd_m,
         ).model_dump_json()
 
     def to_features(self) -> list[Feature]:
@@ -115,7 +126,10 @@ class RasterAnswer:
         if self.georeference is None or phrase.mask is None or phrase.box is None:
             return None
         outline = outline_mask(phrase.mask.pixels, phrase.mask.corner)
-        return area_m2(outline, self.georeference)
+        try:
+            return area_m2(outline, self.georeference)
+        except GeoError:  # as for `gsd_m`
+            return None
 
 
 def coco_of(answers: Iterable[RasterAnswer], model: str) -> dict[str, JsonValue]:

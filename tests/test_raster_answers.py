@@ -66,6 +66,13 @@ def test_areas_are_in_square_metres_on_the_ground() -> None:
     assert [feature.properties["area_m2"] for feature in nowhere] == [None] * 3
 
 
+def test_a_crs_that_is_not_tied_to_the_earth_gives_no_metres() -> None:
+    local = PLACE._replace(crs='LOCAL_CS["site grid",UNIT["metre",1]]')
+    answer = replace(ANSWER, georeference=local.of_window(*WINDOW))
+    assert RasterAnswerJson.model_validate_json(answer.to_json()).gsd_m is None
+    assert [feature.properties["area_m2"] for feature in answer.to_features()] == [None] * 3
+
+
 def test_many_answers_are_one_coco_file_with_an_image_a_window(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,16 +68,21 @@ class Where(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """An image with the boxes on it."""
+    """An image with the boxes on it; it is opened again when its turn comes, for there may be many.
 
-    raster: "DescribedRaster"
+    Attributes:
+        path: Its file.
+        boxes: In its pixels.
+    """
+
+    path: Path
     boxes: "list[PlacedBox]"
 
 
 def place_all(
     images: list[Path], where: Where, bands: str | None, *, needs_place: bool
 ) -> list[Asked]:
-    """Open all images and put the boxes on each of them, before any work begins."""
+    """Look at all images and put the boxes on each of them, before any work begins."""
     from skycue.data.image_files import find_images
     from skycue.errors import BoxError, GeoError
     from skycue.region_inputs import open_described
@@ -90,7 +95,7 @@ def place_all(
                 f"{path} has no place on the ground, so no features: leave --format out."
             )
         try:
-            asked.append(Asked(raster, _place(raster, where)))
+            asked.append(Asked(path, _place(raster, where)))
         except BoxError as error:
             raise BoxError(f"{path}: {error}") from error
     return asked

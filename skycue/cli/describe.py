@@ -1,7 +1,7 @@
 """`skycue describe`: boxes on images become captions whose phrases have masks."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,12 +24,11 @@ from skycue.cli.options import (
     DtypeOption,
     ForceOption,
     OptionalOutputOption,
+    parse_bands,
 )
 
 if TYPE_CHECKING:
-    from skycue.geo.stac import UsedModel
     from skycue.inference import SceneClassifier
-    from skycue.raster_answers import RasterAnswer
     from skycue.raster_results import FeatureKind
     from skycue.region_describer import RegionDescriber
 
@@ -97,36 +96,25 @@ def describe(
     describer = _load_describer(model, device, dtype, cache)
     namer = None if classes is None else _load_classifier(classes, device, dtype)
     from skycue.geo.stac import UsedModel
-    from skycue.raster_describer import RasterDescriber  # heavy: imported when used
-
-    for image in asked:
-        source = None if cache is None else image.raster.content_key()
-        run = RasterDescriber(describer, image.raster, ask=ask, namer=namer, source=source)
-        used = UsedModel(describer.model, describer.fingerprint)
-        _answer(run.describe(image.boxes), image, used, folders, form, out_crs)
-
-
-def _answer(
-    answers: "Iterator[RasterAnswer]",
-    asked: Asked,
-    model: "UsedModel",
-    folders: list[Path] | None,
-    form: "FeatureKind | None",
-    out_crs: str | None,
-) -> None:
-    """Write and print the answers to the boxes of an image, as they come or in their order."""
-    from skycue.raster_describer import in_order
+    from skycue.raster_describer import RasterDescriber, in_order  # heavy: imported when used
     from skycue.raster_results import write_answer, write_answers
+    from skycue.region_inputs import open_described
 
-    if folders is not None and form is not None:
-        folder = folders.pop(0)
-        written = write_answers(folder, answers, asked.raster, model, form, out_crs=out_crs)
-        typer.echo(json.dumps({"answers": str(folder), **written._asdict()}))
-        return
-    for answer in in_order(answers, asked.boxes):
-        if folders is not None:
-            write_answer(folders.pop(0), answer, asked.raster)
-        typer.echo(answer.to_json())
+    used = UsedModel(describer.model, describer.fingerprint)
+    for path, placed in asked:
+        raster = open_described(path, parse_bands(bands))
+        source = None if cache is None else raster.content_key()
+        run = RasterDescriber(describer, raster, ask=ask, namer=namer, source=source)
+        answers = run.describe(placed)
+        if folders is not None and form is not None:
+            folder = folders.pop(0)
+            written = write_answers(folder, answers, raster, used, form, out_crs=out_crs)
+            typer.echo(json.dumps({"answers": str(folder), **written._asdict()}))
+            continue
+        for answer in in_order(answers, placed):
+            if folders is not None:
+                write_answer(folders.pop(0), answer, raster)
+            typer.echo(answer.to_json())
 
 
 def _folders(output: Path, asked: Sequence[Asked], *, together: bool) -> list[Path]:
@@ -134,7 +122,7 @@ def _folders(output: Path, asked: Sequence[Asked], *, together: bool) -> list[Pa
 
     It is -o for the only one, else NAME_1, NAME_2, ... in it.
     """
-    stems = [each.raster.path.stem for each in asked for _ in each.boxes[: 1 if together else None]]
+    stems = [each.path.stem for each in asked for _ in each.boxes[: 1 if together else None]]
     if len(stems) == 1:
         return [output]
     return [output / f"{stem}_{stems[: place + 1].count(stem)}" for place, stem in enumerate(stems)]
