@@ -92,7 +92,7 @@ def test_the_box_of_many_features_may_cross_the_antimeridian() -> None:
         ([(-10, -5), (5, 10), (-7, 0)], (-10, 10)),
         ([(-100, -90), (100, 110)], (100, -90)),  # 160 degrees across, 210 the other way
         ([(-120, -90), (0, 10), (90, 120)], (-120, 120)),
-        ([(-60, -50), (-20, 179), (-179, -100)], (-20, -50)),
+        ([(-60, -50), (-20, 179), (-179, -100)], (-60, -100)),
     ],
 )
 def test_an_extent_is_the_smallest_way_round(
