@@ -12,7 +12,16 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from skycue.errors import SkycueError
-from skycue.geo.raster_facts import RasterFacts, RasterLimits, check_limits, facts_of, write_pyramid
+from skycue.geo.raster import Raster
+from skycue.geo.raster_facts import (
+    PLAIN_SIDE,
+    RasterFacts,
+    RasterLimits,
+    check_limits,
+    facts_of,
+    write_pyramid,
+)
+from skycue.geo.tiles import PixelWindow
 
 SKIPPED_DRIVERS = (
     "VRT DERIVED GTI WMS WCS WMTS HTTP PLMOSAIC STACIT STACTA EEDA EEDAI DAAS RASTERLITE OGCAPI "
@@ -23,6 +32,7 @@ SAFE_GDAL = {
     "GDAL_SKIP": SKIPPED_DRIVERS,
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no file beside is looked at
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # a cut-off JPEG is an error, not grey
     "GDAL_PAM_ENABLED": "NO",  # neither reads nor writes .aux.xml
 }
 """Of the environment of every process that opens a stranger's file."""
@@ -56,11 +66,15 @@ def _serve_one(request: PreparationRequest) -> PreparationResult:
             check_limits(request.source, request.limits)
         facts = facts_of(request.source)
         if facts.has_pyramid and not request.must_rewrite:
+            if max(facts.size) <= PLAIN_SIDE:  # little enough to see whether all of it is sound
+                Raster.open(request.source).read(PixelWindow.whole(facts.size))
             return PreparationResult(facts=facts)
         write_pyramid(request.source, request.target)
         rewritten = facts_of(request.target, facts.stretch)
     except SkycueError as error:
-        words = str(error).replace(f"{request.source}", "this raster")
+        words = str(error)
+        for name in (str(request.source), str(request.target), request.source.name):
+            words = words.replace(name, "this raster")  # a user knows none of our names
         return PreparationResult(error=words)
     return PreparationResult(facts=rewritten, rewritten=True)
 

@@ -141,7 +141,7 @@ def facts_of(path: Path, stretch: Stretch | None = None) -> RasterFacts:
     raster = Raster.open(path, stretch=stretch)
     dataset = open_dataset(path)
     try:
-        bands = dataset.count
+        bands, is_tiff = dataset.count, dataset.driver == "GTiff"
     finally:
         dataset.close()
     height, width = raster.size
@@ -161,7 +161,8 @@ def facts_of(path: Path, stretch: Stretch | None = None) -> RasterFacts:
         except GeoError:  # the CRS does not reach: it is shown in pixels
             place = None
     is_small = max(height, width) <= PLAIN_SIDE
-    is_well_cut = raster.block[0] * raster.block[1] <= WELL_CUT
+    # a JPEG seems to have overviews, but is read from its beginning for each
+    is_well_cut = is_tiff and raster.block[0] * raster.block[1] <= WELL_CUT
     return RasterFacts(
         height=height,
         width=width,

@@ -72,9 +72,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         has_begun = False
+        refused: list[_RefusedError] = []
 
         async def send_on(message: Message) -> None:
             nonlocal has_begun
+            if refused and not has_begun:
+                return  # what the application makes of a body that it could not read
             if message["type"] == "http.response.start":
                 has_begun = True
                 headers = MutableHeaders(scope=message)
@@ -86,15 +89,17 @@ class Gate:
         limit_s = None if scope["path"].endswith(STREAM) else self._settings.request_timeout_s
         try:
             self._check_source(scope)
-            bounded = self._bounded(scope, receive)
+            bounded = self._bounded(scope, receive, refused)
             await asyncio.wait_for(self._app(scope, bounded, send_on), limit_s)
         except _RefusedError as refusal:
-            if not has_begun:
-                await _answer(send_on, refusal)
+            refused.append(refusal)
         except TimeoutError:
-            if not has_begun:
-                busy = "this took too long: ask for less at once, or try again later."
-                await _answer(send_on, _RefusedError(504, "TimeoutError", busy))
+            busy = "this took too long: ask for less at once, or try again later."
+            refused.append(_RefusedError(504, "TimeoutError", busy))
+        if refused and not has_begun:
+            refusal = refused.pop()
+            refused.clear()
+            await _answer(send_on, refusal)
 
     def _check_source(self, scope: Scope) -> None:
         """Keep out other names of this server (DNS rebinding) and pages of other sites (CSRF)."""
@@ -115,8 +120,11 @@ class Gate:
         ):
             raise _RefusedError(403, "OriginError", "pages of other sites may not ask this server.")
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """Return `receive` with bounds on the size of the body and on pauses in it."""
+    def _bounded(self, scope: Scope, receive: Receive, refused: list[_RefusedError]) -> Receive:
+        """Return `receive` with bounds on the size of the body and on pauses in it.
+
+        What is refused is noted too, for an application may take the exception for its own.
+        """
         settings, path = self._settings, scope["path"]
         is_chunk = scope["method"] == "PUT" and path.startswith(UPLOADS)
         limit = settings.chunk_bytes if is_chunk else settings.max_body_bytes
@@ -138,11 +146,13 @@ class Gate:
                 message = await asyncio.wait_for(receive(), settings.body_timeout_s)
             except TimeoutError as error:
                 late = "the body of this request did not arrive in time."
-                raise _RefusedError(408, "TimeoutError", late) from error
+                refused.append(_RefusedError(408, "TimeoutError", late))
+                raise refused[-1] from error
             if message["type"] == "http.request":
                 arrived += len(message.get("body", b""))
                 is_complete = not message.get("more_body", False)
                 if arrived > limit:
+                    refused.append(too_large)
                     raise too_large
             return message
 

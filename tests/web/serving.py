@@ -90,12 +90,15 @@ def serving(
     tokens: list[str] | None = None,
     roots: list[Path] | None = None,
     loading: ModelLoading | None = None,
+    hosts: tuple[str, ...] = (),
     **set_to: Any,
 ) -> Iterator[TestClient]:
     """Run a server; requests of the client bring the first of the tokens."""
     service = Service(folder, ServiceSettings(**set_to), loading or TinyModels())
     known = Tokens(TOKENS if tokens is None else tokens)
-    with TestClient(create_app(service, known), raise_server_exceptions=False) as client:
+    with TestClient(
+        create_app(service, known, hosts=hosts), raise_server_exceptions=False
+    ) as client:
         if known.are_needed:
             client.headers["Authorization"] = f"Bearer {(tokens or TOKENS)[0]}"
         service.register(roots or [])
