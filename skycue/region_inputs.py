@@ -14,10 +14,10 @@ import numpy as np
 from skycue.box_windows import LEAST_SIDE, WHOLE_SIDE
 from skycue.boxes import Box, Frame, check_box
 from skycue.data.images import MAX_PIXELS, read_pixels
-from skycue.errors import BoxError
+from skycue.errors import BoxError, ImageReadError
 from skycue.files import sha256_of
 from skycue.geo.georeference import GeoReference
-from skycue.geo.raster import Raster, RasterImage, RasterWindow, has_georeference, read_raster
+from skycue.geo.raster import Raster, RasterImage, RasterWindow, read_whole
 from skycue.geo.tiles import PixelWindow
 from skycue.windows import cut_window
 
@@ -30,14 +30,19 @@ JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 def read_region_image(path: Path) -> RasterImage:
     """Read an image file as RGB with its place on the ground, where the file has one.
 
-    A GeoTIFF keeps its CRS, geotransform and nodata; any other image is read as scene images are.
+    A plain image of 8 bits is read as scene images are; any other raster by GDAL, with its CRS and
+    geotransform, 16 bits and more stretched to 8, and pixels that hold nothing black.
 
     Raises:
         ImageReadError: If it is missing, damaged or of a kind that is not read.
         GeoError: If its geotransform cannot be used.
     """
-    if has_georeference(path):
-        return read_raster(path)
+    try:
+        raster = Raster.open(path)
+    except ImageReadError:
+        raster = None  # who reads images says what is wrong, or knows the format
+    if raster is not None and not (raster.is_plain_image and raster.georeference is None):
+        return read_whole(raster)
     pixels = read_pixels(path).transpose(2, 0, 1)  # [3, H, W]
     return RasterImage(np.ascontiguousarray(pixels), None)
 

@@ -29,6 +29,7 @@ class BandChoice(NamedTuple):
         masked: The file has a mask beside its bands.
         palette: Colours of the values of one shown band, uint8 [V, 4] with alpha, or None.
         bits: Of a value, where the file states fewer than its type has; or None.
+        left: How many bands the file has beside the shown ones.
     """
 
     shown: tuple[int, ...]
@@ -38,6 +39,19 @@ class BandChoice(NamedTuple):
     masked: bool
     palette: NDArray[np.uint8] | None
     bits: int | None
+    left: int
+
+    @property
+    def always_holds(self) -> bool:
+        """Whether every pixel holds a value: neither nodata, alpha, mask nor real numbers."""
+        may_lack = self.alpha is not None or self.masked or np.dtype(self.dtype).kind == "f"
+        return not may_lack and set(self.nodata) == {None}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether these are 8 bits, all bands of the file, and hold a value everywhere."""
+        eight_bits = self.dtype == "uint8" and self.bits is None
+        return eight_bits and self.always_holds and self.left == 0
 
 
 def choose_bands(
@@ -92,6 +106,7 @@ def choose_bands(
         MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         _palette(dataset, shown),
         int(bits) if bits else None,
+        dataset.count - len(set(shown)),
     )
 
 

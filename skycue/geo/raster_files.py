@@ -6,6 +6,7 @@ chosen here, by the first bytes of an existing local file, from a fixed list of 
 their pixels themselves; GDAL may call that one reader only.
 """
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -29,7 +30,6 @@ SIGNATURES: tuple[tuple[bytes, int, str], ...] = (
     (b"\xff\xd8\xff", 0, "JPEG"),
     (b"WEBP", 8, "WEBP"),
     (b"BM", 0, "BMP"),
-    (b"GIF8", 0, "GIF"),
     (b"EHFA_HEADER_TAG", 0, "HFA"),
     (b"NITF0", 0, "NITF"),
     (b"NSIF0", 0, "NITF"),
@@ -44,11 +44,17 @@ GDAL_OPTIONS: dict[str, str | int | bool] = {
     "GDAL_CACHEMAX": CACHE_BYTES,  # a number is bytes to rasterio
     "GDAL_NUM_THREADS": 1,  # who reads decides how many threads do
     "GDAL_ERROR_ON_LIBJPEG_WARNING": True,  # a cut-off JPEG is an error, not grey
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,  # its faster way reads a cut-off PNG as black
 }
 MAX_BLOCK_BYTES = 512 * 1024 * 1024
 """Bytes of a block of one band, the least that GDAL can decode."""
+MAX_WHOLE_PIXELS = 64_000_000
+"""Pixels of a file whose format can only be decoded as a whole."""
 MAX_BANDS = 10_000
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: not a disk of Windows
+_SIDECARS = (".ovr", ".OVR", ".msk", ".MSK")  # rasters of their own that GDAL opens by any reader
+_DECODED_WHOLE = ("WEBP",)
 _SIGNATURE_BYTES = 16
 _OPENING = threading.Lock()  # `warnings.catch_warnings` is not safe among threads
 
@@ -64,6 +70,9 @@ def open_dataset(path: Path) -> "DatasetReader":
     from rasterio.errors import NotGeoreferencedWarning
 
     driver = _driver(path)
+    for sidecar in (path.with_name(path.name + suffix) for suffix in _SIDECARS):
+        if sidecar.is_file():
+            open_dataset(sidecar).close()
     with gdal_errors(path), gdal_options(), _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset = rasterio.open(path.resolve(), driver=driver, sharing=False)
@@ -80,7 +89,7 @@ def check_local(path: Path | str) -> None:
         ImageReadError: If it is one.
     """
     name = str(path)
-    if "://" in name or ":/" in name or name.startswith(("/vsi", "<")):
+    if _SCHEME.match(name) or name.startswith(("/vsi", "<")):
         raise ImageReadError(
             f"cannot read {name[:80]}: only files of this machine are read; download it first"
         )
@@ -120,10 +129,12 @@ def _driver(path: Path) -> str:
             return driver
     if _has_envi_header(path):
         return "ENVI"
-    problem = "empty file (0 bytes)" if not head else f"not a raster ({', '.join(FORMATS)} are read"
-    if head:
-        problem += "; convert others by `gdal_translate -of GTiff`)"
-    raise ImageReadError(f"cannot read {path}: {problem}")
+    if not head:
+        raise ImageReadError(f"cannot read {path}: empty file (0 bytes)")
+    raise ImageReadError(
+        f"cannot read {path}: not a raster ({', '.join(FORMATS)} are read; convert others by "
+        "`gdal_translate -of GTiff`)"
+    )
 
 
 def _cause(path: Path, error: Exception) -> str:
@@ -150,6 +161,12 @@ def _refusal(dataset: "DatasetReader") -> str | None:
         return "it names another file for its overviews; build them inside by `gdaladdo`"
     if dataset.count == 0:
         return "it has no bands of its own; convert one of its parts by `gdal_translate -sd 1`"
+    pixels = dataset.height * dataset.width
+    if dataset.driver in _DECODED_WHOLE and pixels > MAX_WHOLE_PIXELS:
+        return (
+            f"{dataset.height} x {dataset.width} pixels; of {dataset.driver} at most "
+            f"{MAX_WHOLE_PIXELS:,} are read: convert it by `gdal_translate -of COG`"
+        )
     if dataset.count > MAX_BANDS:
         return f"{dataset.count:,} bands; at most {MAX_BANDS:,} are read"
     for (height, width), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
