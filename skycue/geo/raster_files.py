@@ -91,7 +91,8 @@ def check_local(path: Path | str) -> None:
     name = str(path)
     if _SCHEME.match(name) or name.startswith(("/vsi", "<")):
         raise ImageReadError(
-            f"cannot read {name[:80]}: only files of this machine are read; download it first"
+            f"cannot read {' '.join(name.split())[:80]}: only files of this machine are read; "
+            "download it first"
         )
 
 

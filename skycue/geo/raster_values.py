@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PIECE_SIDE = 4096
 """Pixels along each side that are decoded at once, whatever the window."""
+SPARSE_PIECE_SIDE = 1024
+"""The same where a piece may be known to be empty and need not be decoded."""
 NODATA_ROUNDING = 1e-6
 """Relative; a real nodata value may be written with fewer digits than the pixels have."""
 
@@ -83,7 +85,10 @@ class RasterValues:
         """Yield what of a window lies in the raster, in pieces of bounded memory.
 
         Pieces that are known to hold nothing are left out. Where `size` is smaller than the window,
-        overviews are used and the parts of a pixel that hold values averaged, by their area.
+        overviews are used and the parts of a pixel that hold values averaged, by their area. A
+        real number that is not finite, where the file does not declare such as nodata, spoils the
+        mean that it is part of: that pixel holds nothing. So does one whose mean is the very value
+        that stands for none, which lies beyond all others in most files.
 
         Args:
             window: It may reach outside.
@@ -94,7 +99,8 @@ class RasterValues:
         """
         step = min(window.height / size[0], window.width / size[1])
         fitting = [factor for factor in self.overview_factors if factor <= step]
-        longest = PIECE_SIDE * max(fitting, default=1)
+        side = PIECE_SIDE if self.filled is None else SPARSE_PIECE_SIDE
+        longest = side * max(fitting, default=1)
         resampling = self._resampling(window, size)
         for rows in spans_of(window.y, window.height, size[0], self.size[0], longest):
             for columns in spans_of(window.x, window.width, size[1], self.size[1], longest):
