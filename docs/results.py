@@ -17,16 +17,20 @@ PAGE = Path(__file__).parent / "results.md"
 PICTURES = Path(__file__).parent / "images" / "results"
 MARK = "<!-- Below: python -m docs.results RUNS -->"
 SCENES = ("base-to-new", "ablation", "cross-dataset", "domain-shift", "few-shot")
+REGION_CAPTIONS = "region-captions"
 REGIONS = "regions"
-HEADINGS = {name: name for name in SCENES} | {REGIONS: "Benchmark of region models"}
-"""Folder of a run, and what its report is headed with; in the order of the page."""
+HEADINGS = {name: name for name in SCENES} | {
+    REGION_CAPTIONS: "base-to-new with captions of the region model",
+    REGIONS: "Benchmark of region models",
+}
+"""Folder of a run, and what the page heads it with, in its order."""
 SHOWN_PICTURES = re.compile(r"accuracy-against-shots_.*\.png")
 
 
-def section(folder: Path) -> str:
+def section(folder: Path, heading: str) -> str:
     """Return the part of the page for one run: its report, pictures moved beside the page."""
-    report = (folder / "report.md").read_text(encoding="utf-8")
-    report = report.replace(str(folder.parent), "RUNS")
+    _, _, report = (folder / "report.md").read_text(encoding="utf-8").partition("\n")
+    report = f"# {heading}\n{report}".replace(str(folder.parent), "RUNS")
     report = re.sub(r"^(#+) ", r"#\1 ", report, flags=re.MULTILINE)
     lines = [line for line in report.splitlines() if not line.startswith("![")]
     for picture in sorted((folder / "pictures").glob("*")):
@@ -59,7 +63,7 @@ def main(arguments: list[str]) -> None:
     check_one_backbone([folder for name, folder in made.items() if name != REGIONS])
     written, _, below = PAGE.read_text(encoding="utf-8").partition(MARK)
     sections = sections_of(below)
-    sections |= {HEADINGS[name]: section(folder) for name, folder in made.items()}
+    sections |= {HEADINGS[name]: section(folder, HEADINGS[name]) for name, folder in made.items()}
     shown = [sections[heading] for heading in HEADINGS.values() if heading in sections]
     write_atomically(PAGE, "\n".join([written + MARK, "", *shown]))
 
