@@ -1,8 +1,9 @@
-"""Run the commands of `README.md` as a user would: in order, in an empty folder.
+"""Run the commands of a page as a user would: in order, in an empty folder.
 
-Run as `python -m docs.readme_commands BIN`, where BIN is the folder that holds the `skycue` and
-`python` to use, such as `.venv/bin`. Blocks marked `bash` and `python` are run; a block that is
-not for running (installation, or what needs data of the user's) is marked `console`.
+Run as `python -m docs.readme_commands BIN PAGE...`, where BIN is the folder that holds the `skycue`
+and `python` to use, such as `.venv/bin`, and a PAGE is a Markdown file, such as `README.md`. Blocks
+marked `bash` and `python` are run; a block that is not for running (installation, or what needs
+data of the user's) is marked `console`.
 """
 
 import os
@@ -13,20 +14,19 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
-    """A runnable block of the README."""
+    """A runnable block of a page."""
 
     language: str
     text: str
 
 
-def runnable_blocks(readme: str) -> list[Block]:
+def runnable_blocks(page: str) -> list[Block]:
     """Return the blocks of a Markdown text that are to be run, in order."""
-    return [Block(language, text) for language, text in BLOCK.findall(readme)]
+    return [Block(language, text) for language, text in BLOCK.findall(page)]
 
 
 def run(block: Block, binaries: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -44,17 +44,22 @@ def run(block: Block, binaries: Path, folder: Path) -> subprocess.CompletedProce
     )
 
 
-def main(arguments: list[str]) -> int:
-    """Run all blocks one after the other; stop at the first that fails."""
-    binaries = Path(arguments[0]).resolve()
+def run_page(page: Path, binaries: Path) -> int:
+    """Run all blocks of a page one after the other; stop at the first that fails."""
     with tempfile.TemporaryDirectory() as folder:
-        for block in runnable_blocks(README.read_text(encoding="utf-8")):
+        for block in runnable_blocks(page.read_text(encoding="utf-8")):
             result = run(block, binaries, Path(folder))
             sys.stdout.write(f"{block.text}{result.stdout}\n")
             if result.returncode:
-                sys.stderr.write(f"{result.stderr}\nexit status {result.returncode}\n")
+                sys.stderr.write(f"{page}: {result.stderr}\nexit status {result.returncode}\n")
                 return 1
     return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run the pages; the exit status is 1 if one fails."""
+    binaries, *pages = (Path(argument).resolve() for argument in arguments)
+    return max(run_page(page, binaries) for page in pages)
 
 
 if __name__ == "__main__":

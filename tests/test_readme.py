@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from docs.readme_commands import README, Block, run, runnable_blocks
+from docs.readme_commands import Block, run, runnable_blocks
 
-ROOT = README.parent
-TEXT = README.read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_only_blocks_marked_bash_or_python_are_run() -> None:
@@ -31,6 +31,14 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path: Path) -> None:
     blocks = runnable_blocks(TEXT)
     assert {block.language for block in blocks} == {"bash", "python"}
     for block in blocks:
+        result = run(block, Path(sys.executable).parent, tmp_path)
+        assert result.returncode == 0, f"{block.text}\n{result.stdout}\n{result.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/tutorial_*.md")), ids=lambda page: page.stem)
+def test_the_commands_of_a_tutorial_run_in_order(tmp_path: Path, page: Path) -> None:
+    for block in runnable_blocks(page.read_text(encoding="utf-8")):
         result = run(block, Path(sys.executable).parent, tmp_path)
         assert result.returncode == 0, f"{block.text}\n{result.stdout}\n{result.stderr}"
 
