@@ -14,7 +14,7 @@ CORE := -m "not slow" -n 2
 ALL := -n 2
 DEMO := demo
 
-.PHONY: help demo test test-all check format lint types docs docs-check picture bench wheel clean
+.PHONY: help demo test test-all check format lint types docs docs-check site picture bench wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -76,6 +76,10 @@ docs: $(VENV)/installed-dev  ## write the pages that are made from the code
 
 docs-check: $(VENV)/installed-dev
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/mkdocs build --quiet --strict
+
+site: $(VENV)/installed-dev  ## build the documentation as pages, into build/site
+	$(BIN)/mkdocs build --strict
 
 picture: $(VENV)/installed  ## draw the pictures of the README
 	$(BIN)/python -m docs.picture
