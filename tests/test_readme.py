@@ -36,7 +36,9 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/tutorial_*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("docs/tutorial_*.md")), ids=lambda page: page.stem
+)
 def test_the_commands_of_a_tutorial_run_in_order(tmp_path: Path, page: Path) -> None:
     for block in runnable_blocks(page.read_text(encoding="utf-8")):
         result = run(block, Path(sys.executable).parent, tmp_path)
