@@ -30,6 +30,26 @@ def test_a_geotiff_keeps_its_place() -> None:
     assert image.georeference is not None
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_sixteen_bits_without_a_place_are_stretched(tmp_path: Path, name: str) -> None:
+    values = PIXELS[..., 0].astype(np.uint16) * 100
+    Image.fromarray(values).save(tmp_path / name)
+    image = read_region_image(tmp_path / name)
+    low, high = np.percentile(values, [2, 98])
+    expected = np.clip((values - low) / (high - low), 0, 1) * 255
+    assert np.abs(image.pixels - expected).max() <= 0.51
+    assert image.georeference is None
+
+
+def test_transparent_pixels_are_black_and_opaque_ones_as_they_are(tmp_path: Path) -> None:
+    alpha = np.full((20, 40, 1), 255, np.uint8)
+    alpha[:, 30:] = 0
+    Image.fromarray(np.concatenate([PIXELS, alpha], axis=2)).save(tmp_path / "a.png")
+    image = read_region_image(tmp_path / "a.png")
+    expected = np.where(alpha > 0, PIXELS, 0).transpose(2, 0, 1)
+    np.testing.assert_array_equal(image.pixels, expected)
+
+
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageReadError, match=r"gone\.tif: no such file"):
         read_region_image(tmp_path / "gone.tif")

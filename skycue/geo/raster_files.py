@@ -6,6 +6,7 @@ chosen here, by the first bytes of an existing local file, from a fixed list of 
 their pixels themselves; GDAL may call that one reader only.
 """
 
+import os
 import re
 import threading
 import warnings
@@ -57,6 +58,13 @@ _SIDECARS = (".ovr", ".OVR", ".msk", ".MSK")  # rasters of their own that GDAL o
 _DECODED_WHOLE = ("WEBP",)
 _SIGNATURE_BYTES = 16
 _OPENING = threading.Lock()  # `warnings.catch_warnings` is not safe among threads
+if hasattr(os, "register_at_fork"):  # a thread that holds it does not live on in the child
+
+    def _free_lock() -> None:
+        global _OPENING
+        _OPENING = threading.Lock()
+
+    os.register_at_fork(after_in_child=_free_lock)
 
 
 def open_dataset(path: Path) -> "DatasetReader":

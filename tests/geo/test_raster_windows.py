@@ -1,6 +1,7 @@
 """Windows of rasters against the pixels that were written."""
 
 import multiprocessing
+import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine
 
 from skycue.errors import ImageReadError
+from skycue.geo import raster_files
 from skycue.geo.raster import Raster
 from skycue.geo.raster_values import PIECE_SIDE
 from skycue.geo.tiles import PixelWindow, grid_of
@@ -218,6 +220,30 @@ def test_threads_and_processes_share_a_raster(tmp_path: Path) -> None:
     copy = pickle.loads(pickle.dumps(raster))
     assert copy.stretch == raster.stretch
     assert _sum_of(copy, grid[3]) == alone[3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+def test_a_child_reads_although_a_thread_of_its_parent_was_opening_a_file(rgb: Raster) -> None:
+    with raster_files._OPENING:
+        child = multiprocessing.get_context("fork").Process(
+            target=_sum_of, args=(rgb, PixelWindow(0, 0, 9, 9))
+        )
+        child.start()
+        child.join(60)
+        stuck = child.is_alive()
+        child.kill()
+    assert not stuck
+    child.join()
+    assert child.exitcode == 0
+
+
+def test_more_pixels_than_the_window_has_lie_between_its_own(tmp_path: Path) -> None:
+    values = np.arange(16, dtype=np.float32)[None, None].repeat(16, axis=1) * 10
+    raster = Raster.open(write_bands(tmp_path / "a.tif", values))
+    read, held = raster.read_values(PixelWindow(4, 4, 8, 8), (16, 16))
+    assert held.all()
+    # half a pixel is 5: centres lie a quarter of a pixel left and right of those of the raster
+    np.testing.assert_allclose(read[0, 5], 40.0 - 2.5 + 5.0 * np.arange(16))
 
 
 def test_a_thread_opens_a_dataset_of_its_own(rgb: Raster) -> None:
