@@ -222,6 +222,20 @@ def test_threads_and_processes_share_a_raster(tmp_path: Path) -> None:
     assert _sum_of(copy, grid[3]) == alone[3]
 
 
+def _exit_by_handle(raster: Raster, inherited: object) -> None:
+    raise SystemExit(3 if raster._values.dataset() is inherited else 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+def test_a_forked_child_opens_a_dataset_of_its_own(rgb: Raster) -> None:
+    child = multiprocessing.get_context("fork").Process(
+        target=_exit_by_handle, args=(rgb, rgb._values.dataset())
+    )
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
 def test_a_child_reads_although_a_thread_of_its_parent_was_opening_a_file(rgb: Raster) -> None:
     with raster_files._OPENING:

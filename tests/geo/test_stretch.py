@@ -91,6 +91,15 @@ def test_a_sample_of_few_blocks_is_near_and_the_same_each_time(
     assert first.high[0] == pytest.approx(expected[1], rel=0.1)
 
 
+def test_the_lattice_of_a_block_sees_all_its_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.tile(np.arange(16, dtype=np.uint16), (1, 16, 1))
+    monkeypatch.setattr(stretch_module, "VALUES_OF_BLOCK", 64)  # of 256
+    found = Raster.open(write_bands(tmp_path / "a.tif", values)).stretch
+    assert (found.low[0], found.high[0]) == pytest.approx((0.0, 15.0), abs=0.5)
+
+
 def test_an_overview_is_read_instead_of_blocks(tmp_path: Path) -> None:
     values = np.full((1, 256, 256), 1000, np.uint16)
     values[0, 1::2, 1::2] = 9000  # nearest overviews keep the others
