@@ -211,7 +211,9 @@ def _engine_of(url: str) -> Engine:
                 "postgresql+psycopg://USER:PASSWORD@HOST/NAME."
             )
         if parsed.get_backend_name() == "postgresql":
-            return create_engine(parsed, pool_pre_ping=True)
+            return create_engine(
+                parsed, pool_pre_ping=True, connect_args={"client_encoding": "utf8"}
+            )
         engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(

@@ -56,14 +56,18 @@ class Service:
         self.settings, self.loading, self._folder = settings, loading, folder.resolve()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock_folder(self._folder)
-        database, files = settings.state_urls(self._folder)
-        self.database = Database(database)
-        self.files = FileStore(
-            files,
-            cache=self._folder / "cache",
-            cache_bytes=settings.cache_bytes,
-            endpoint=settings.files_endpoint,
-        )
+        try:
+            database, files = settings.state_urls(self._folder)
+            self.database = Database(database)
+            self.files = FileStore(
+                files,
+                cache=self._folder / "cache",
+                cache_bytes=settings.cache_bytes,
+                endpoint=settings.files_endpoint,
+            )
+        except BaseException:
+            self._lock.close()
+            raise
         self.spool = self._folder / "spool"
         self.rasters = Rasters(self.database, self.files)
         self.uploads = Uploads(self.database, self.files, settings)

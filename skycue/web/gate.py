@@ -97,9 +97,9 @@ class Gate:
             busy = "this took too long: ask for less at once, or try again later."
             refused.append(_RefusedError(504, "TimeoutError", busy))
         if refused and not has_begun:
-            refusal = refused.pop()
-            refused.clear()
-            await _answer(send_on, refusal)
+            told = refused[-1]
+            refused.clear()  # so that `send_on` lets this answer through
+            await _answer(send_on, told)
 
     def _check_source(self, scope: Scope) -> None:
         """Keep out other names of this server (DNS rebinding) and pages of other sites (CSRF)."""
