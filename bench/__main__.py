@@ -32,6 +32,7 @@ SCRIPTS = (
     "generation_cache",
     "many_phrases",
     "sam_boxes",
+    "server",
 )
 """The questions, in the order of the table; how each is asked stands in its script."""
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,11 +95,12 @@ def serve(
     count = service.register(paths or [])
     app = create_app(service, known, hosts=() if known.are_needed else LOOPBACK_NAMES)
     server = uvicorn.Server(uvicorn.Config(app, **UVICORN))
-    with _listening(host, port) as sockets:
+    with listening(host, port) as sockets:
         name, number = sockets[0].getsockname()[:2]
         address = f"[{name}]" if ":" in name else name
         typer.echo(f"skycue serves {count} rasters at http://{address}:{number}", err=True)
-        server.run(sockets=sockets)
+        with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
+            server.run(sockets=sockets)
 
 
 def _tokens(path: Path | None, host: str) -> "Tokens":
@@ -123,7 +124,7 @@ def _tokens(path: Path | None, host: str) -> "Tokens":
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
     """Listen at an address while the block runs.
 
     Raises:

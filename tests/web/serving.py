@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import numpy as np
 import rasterio
 from fastapi.testclient import TestClient
@@ -31,7 +32,9 @@ from tests.web.made_up_regions import MadeUpRegions
 
 TOKENS = ["first-token-of-a-test", "second-token-of-a-test"]
 PLACE = Affine(0.5, 0.0, 593000.0, 0.0, -0.5, 5750000.0)
-WAIT_S = 60.0
+WAIT_S = 300.0
+Client = TestClient | httpx.Client
+"""Asks a server in this process, or in another one."""
 
 
 def levels(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -105,7 +108,7 @@ def serving(
         yield client
 
 
-def upload(client: TestClient, name: str, content: bytes) -> dict[str, Any]:
+def upload(client: Client, name: str, content: bytes) -> dict[str, Any]:
     """Send a file in chunks, wait until it is ready or failed, and return its record."""
     begun = client.post("/v1/uploads", json={"name": name, "bytes": len(content)})
     assert begun.status_code == 201, begun.text
@@ -122,7 +125,7 @@ def upload(client: TestClient, name: str, content: bytes) -> dict[str, Any]:
     return wait_for_raster(client, finished.json()["id"])
 
 
-def wait_for_raster(client: TestClient, raster: str) -> dict[str, Any]:
+def wait_for_raster(client: Client, raster: str) -> dict[str, Any]:
     """Ask for a raster until it is prepared."""
     deadline = time.monotonic() + WAIT_S
     while True:
@@ -133,7 +136,7 @@ def wait_for_raster(client: TestClient, raster: str) -> dict[str, Any]:
         time.sleep(0.05)
 
 
-def wait_for_job(client: TestClient, job: str) -> dict[str, Any]:
+def wait_for_job(client: Client, job: str) -> dict[str, Any]:
     """Ask for a job until it has ended."""
     deadline = time.monotonic() + WAIT_S
     while True:

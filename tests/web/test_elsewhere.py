@@ -77,8 +77,8 @@ def test_what_one_server_keeps_another_serves(stores: dict[str, Any], tmp_path: 
         asked = {"raster": raster["id"], "model": model, "window": 16, "stride": 16}
         job = wait_for_job(client, client.post("/v1/classify", json=asked).json()["id"])
         assert job["status"] == "done", job
-        tile = client.get(f"/v1/maps/{job['result']}/tiles/pixels/0/0/0.png")
-        assert tile_of(tile)[3, :64, :96].min() == 255
+        shown = client.get(f"/v1/maps/{job['result']}/tiles/pixels/0/0/0.png")
+        assert tile_of(shown)[3, :64, :96].min() == 255
         client.post(f"{place}/edits", json={"edit": {"action": "undo"}})
         assert client.get(f"{place}/answers").json()["answers"] == [answer]
         other = {"Authorization": f"Bearer {TOKENS[1]}"}
