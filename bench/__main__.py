@@ -33,6 +33,8 @@ SCRIPTS = (
     "many_phrases",
     "sam_boxes",
     "server",
+    "archive",
+    "archive_driver",
 )
 """The questions, in the order of the table; how each is asked stands in its script."""
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -2,22 +2,24 @@
 
     python -m bench.archive
 
-Drawn rasters are classified window by window by zero-shot `mini`, each worker on one thread. A run
-starts processes and loads the model before it does its first unit; an archive that takes hours does
-not feel that, so what counts is the difference of two runs, one of few units and one of many.
-Efficiency is the speed of two workers over twice that of one. The cores of one machine share memory
-and clock, so the bare loop of a worker is timed too, in two processes that know nothing of each
-other: an engine can reach no more. The last answer compares a worker with that loop; between them
-lie checking rasters, placing outlines, and writing and proving parts.
+Drawn rasters are classified window by window by zero-shot `mini`, each worker on one thread. The
+clock starts when all have loaded the model and done their first unit: an archive that takes hours
+does not feel the start. Efficiency is the speed of two workers over twice that of one. The cores of
+one machine share memory and clock, so the bare loop of a worker is timed too, in two processes that
+know nothing of each other: an engine can reach no more. The last answer compares a worker with that
+loop; between them lie checking rasters, placing outlines, and writing and proving parts.
 """
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -31,13 +33,17 @@ from skycue.geo.tiles import grid_of
 from skycue.geo.write_raster import write_raster
 from skycue.inference import SceneClassifier
 from skycue.scale.classify_work import ClassifyWork, open_classify_work
-from skycue.scale.crew import Engine
+from skycue.scale.crew import Crew
 from skycue.scale.local import LocalEngine
+from skycue.scale.parts import Receipt
 from skycue.scale.plan import Plan, make_plan
 from skycue.scale.ray_engine import RayEngine
-from skycue.scale.run import run_plan
+from skycue.scale.work import DoUnit, Places, Unit, Work
 from skycue.scene_config import config_of
 from skycue.scene_windows import classify_windows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TARGET = 0.9
 """Of the efficiency of two workers, where the cores allow it."""
@@ -48,19 +54,22 @@ SPOTS_OF_WINDOW = 4
 """Random colours along a window; what lies between them is interpolated."""
 
 
+ENGINES: dict[str, type[LocalEngine] | type[RayEngine]] = {"local": LocalEngine, "ray": RayEngine}
+MEETING_S = 0.01
+"""Seconds between looks for the other workers."""
+
+
 class Size(NamedTuple):
     """How much is done.
 
     Attributes:
         side: Pixels along a raster.
-        few: Units of the short run.
-        many: Units of the long one.
+        n_units: Units, an even number.
         unit_size: Windows of a unit.
     """
 
     side: int = 2048
-    few: int = 2
-    many: int = 10
+    n_units: int = 10
     unit_size: int = 128
 
 
@@ -83,7 +92,7 @@ def prepare(folder: Path, size: Size, backbone: str = "mini") -> Case:
     rng = np.random.default_rng(1)
     n_windows = (size.side // WINDOW) ** 2
     rasters = []
-    for number in range(-(-size.many * size.unit_size // n_windows)):
+    for number in range(-(-size.n_units * size.unit_size // n_windows)):
         spots = size.side * SPOTS_OF_WINDOW // WINDOW
         colours = rng.integers(256, size=(spots, spots, 3), dtype=np.uint8)
         whole = Image.fromarray(colours).resize((size.side, size.side), Image.Resampling.BICUBIC)
@@ -93,7 +102,8 @@ def prepare(folder: Path, size: Size, backbone: str = "mini") -> Case:
     work = open_classify_work(
         folder / "model", window=WINDOW, stride=WINDOW, out_crs=PLACE.crs, device="cpu"
     )
-    return Case(work, make_plan(rasters, work, unit_size=size.unit_size), size)
+    plan = make_plan(rasters, work, unit_size=size.unit_size)
+    return Case(work, Plan(plan.record, plan.table.slice(0, size.n_units)), size)
 
 
 def measure(options: Options, size: Size | None = None, *, backbone: str = "mini") -> list[Result]:
@@ -102,9 +112,11 @@ def measure(options: Options, size: Size | None = None, *, backbone: str = "mini
         case = prepare(Path(name), size or Size(), backbone)
         speeds: dict[str, list[float]] = {}
         for _ in range(options.rounds):  # in turns
-            for way, speed in (("loop", bare), ("local", by_local), ("ray", by_ray)):
-                found = [speed(case, n_workers) for n_workers in (1, 2)]
-                speeds[way] = [*map(max, found, speeds.get(way, found))]
+            found = {"loop": [bare(case, n_workers) for n_workers in (1, 2)]}
+            for way, engine in ENGINES.items():
+                found[way] = [speed(case.plan, case.work, engine, n) for n in (1, 2)]
+            for way, both in found.items():
+                speeds[way] = [*map(max, both, speeds.get(way, both))]
     loop = _efficiency("the bare loop in two processes", speeds["loop"], options, asked=False)
     overhead = speeds["local"][0] / speeds["loop"][0]
     return [
@@ -132,7 +144,7 @@ def loop_alone(case: Case) -> float:
     """Classify the windows of the units of a short run, and return windows a second."""
     torch.set_num_threads(1)
     classifier = SceneClassifier.load(case.work.model, device="cpu")
-    units = list(case.plan.units())[: case.size.many // 2]
+    units = list(case.plan.units())[: case.size.n_units // 2]
     started = 0.0
     n_windows = 0
     for number, unit in enumerate(units):
@@ -145,39 +157,63 @@ def loop_alone(case: Case) -> float:
     return n_windows / (time.perf_counter() - started)
 
 
-def by_local(case: Case, n_workers: int) -> float:
-    """Return the windows a second of processes of this machine."""
-    return _marginal(
-        case, lambda folder: LocalEngine(case.work, folder, n_workers=n_workers, threads=1)
-    )
+class Together(NamedTuple):
+    """Work whose workers begin at one moment: each waits, when it has loaded, for all others.
+
+    Attributes:
+        work: What is done.
+        meeting: Folder in which each worker leaves a file.
+        n_workers: How many meet.
+    """
+
+    work: Work
+    meeting: Path
+    n_workers: int
+
+    @property
+    def identity(self) -> str:
+        """Return that of the work."""
+        return self.work.identity
+
+    def places(self, raster: Path) -> Places:
+        """Return those of the work."""
+        return self.work.places(raster)
+
+    def off_all_rasters(self, placed: AbstractSet[str]) -> list[tuple[str, str]]:
+        """Return those of the work."""
+        return self.work.off_all_rasters(placed)
+
+    def empty(self) -> "pa.Table":
+        """Return that of the work."""
+        return self.work.empty()
+
+    def load(self, threads: int) -> DoUnit:
+        """Load, and wait for the others."""
+        do = self.work.load(threads)
+        (self.meeting / uuid4().hex).touch()
+        while len(list(self.meeting.iterdir())) < self.n_workers:
+            time.sleep(MEETING_S)
+        return do
 
 
-def by_ray(case: Case, n_workers: int) -> float:
-    """Return the windows a second of a Ray cluster of this machine."""
-    return _marginal(
-        case, lambda folder: RayEngine(case.work, folder, n_workers=n_workers, threads=1)
-    )
-
-
-def _marginal(case: Case, engine: Callable[[Path], Engine]) -> float:
-    """Return the windows a second that a longer run does more than a shorter one."""
-    sizes = (case.size.few, case.size.many)
-    times = [_time_run(case, n_units, engine) for n_units in sizes]
-    windows = [int(sum(case.plan.table["n_places"][:n].to_pylist())) for n in sizes]
-    return (windows[1] - windows[0]) / (times[1] - times[0])
-
-
-def _time_run(case: Case, n_units: int, engine: Callable[[Path], Engine]) -> float:
-    """Return the seconds of a run of the first units of the plan."""
+def speed(plan: Plan, work: Work, engine: type[LocalEngine] | type[RayEngine], n: int) -> float:
+    """Return the places a second that n workers do, from the moment when each has done a unit."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        plan = Plan(case.plan.record, case.plan.table.slice(0, n_units))
+        folder, meeting = Path(name) / "run", Path(name) / "meeting"
+        meeting.mkdir()
         plan.save(folder)
-        started = time.perf_counter()
-        manifest = run_plan(folder, plan, case.work, lambda: engine(folder))
-        taken = time.perf_counter() - started
-        assert manifest.is_flawless
-        return taken
+        together = Together(work, meeting, n)
+        ends, n_places = [], []
+        with closing(engine(together, folder, n_workers=n, threads=1)) as started:
+            crew = Crew(started, plan.units(), len(plan), _must_not_fail)
+            for receipt in crew.run():
+                ends.append(time.perf_counter())
+                n_places.append(receipt.n_places)
+    return sum(n_places[n:]) / (ends[-1] - ends[n - 1])
+
+
+def _must_not_fail(unit: Unit, reason: str) -> Receipt:
+    raise AssertionError(f"{unit.id}: {reason}")
 
 
 def _efficiency(what: str, speeds: Sequence[float], options: Options, *, asked: bool) -> Result:

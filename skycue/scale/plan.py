@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from pydantic import ValidationError
 
-from skycue.boxes import Box, PlacedBox
 from skycue.config import Config
 from skycue.errors import RunError, SkycueError
 from skycue.files import sha256_of, write_atomically
@@ -26,6 +25,8 @@ from skycue.scale.work import Failure, Places, Unit, Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from skycue.boxes import Box, PlacedBox
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class Plan(NamedTuple):
 
     def units(self) -> Iterator[Unit]:
         """Yield the units, each made when its turn comes: a plan may have millions."""
+        from skycue.boxes import PlacedBox  # imports torch, which workers load with the model
+
         for batch in self.table.to_batches(max_chunksize=1024):
             for row in batch.to_pylist():
                 boxes = tuple(PlacedBox(b["id"], _box(b["box"])) for b in row.pop("boxes"))
@@ -189,7 +192,7 @@ def unit_id(
     sha256: str,
     first: int,
     n_places: int,
-    boxes: Sequence[PlacedBox] = (),
+    boxes: "Sequence[PlacedBox]" = (),
     note: str = "",
 ) -> str:
     """Return the id of a unit: a hash of raster, places and work."""
@@ -227,7 +230,7 @@ def _cut(path: str, look: _Look, identity: str, unit_size: int) -> Iterator[Unit
         )
 
 
-def _box(corners: Sequence[float]) -> Box:
+def _box(corners: Sequence[float]) -> "Box":
     x_min, y_min, x_max, y_max = corners
     return (x_min, y_min, x_max, y_max)
 

@@ -62,6 +62,11 @@ class RayEngine:
             MissingToolError: If Ray is not installed.
             RunError: If there is no cluster at the address, or it has no room for a worker.
         """
+        if address is not None and address.startswith(CLIENT_SCHEME):
+            raise RunError(
+                f"--address {address} is that of a Ray client: run the command on a machine of the "
+                "cluster with --address auto, such as by `ray job submit` (docs/scale.md)."
+            )
         os.environ.update(NO_STATISTICS)
         try:
             import ray  # heavy, and an extra: imported when used
@@ -118,16 +123,12 @@ def _join(address: str | None, n_workers: int | None, threads: int, gpus: float)
     """Connect this process to a cluster."""
     import ray
 
-    if address is not None and address.startswith(CLIENT_SCHEME):
-        raise RunError(
-            f"--address {address} is that of a Ray client: run the command on a machine of the "
-            "cluster with --address auto, such as by `ray job submit` (docs/scale.md)."
-        )
     try:
         if address is not None:
             ray.init(address, log_to_driver=False, configure_logging=False)
         else:
             ray.init(
+                "local",  # one of our own, also where this machine belongs to another
                 num_cpus=None if n_workers is None else n_workers * threads,
                 object_store_memory=STORE_BYTES,
                 include_dashboard=False,

@@ -9,10 +9,10 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from skycue.boxes import PlacedBox
-
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from skycue.boxes import PlacedBox
 
 
 class Unit(NamedTuple):
@@ -37,7 +37,7 @@ class Unit(NamedTuple):
     modified_ns: int
     first: int
     n_places: int
-    boxes: tuple[PlacedBox, ...] = ()
+    boxes: "tuple[PlacedBox, ...]" = ()
     note: str = ""
 
 
@@ -81,7 +81,7 @@ class Places(NamedTuple):
     """
 
     n_places: int
-    boxes: tuple[PlacedBox, ...] = ()
+    boxes: "tuple[PlacedBox, ...]" = ()
     note: str = ""
 
 

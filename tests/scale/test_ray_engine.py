@@ -10,9 +10,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow.parquet as pq
 import pytest
 
-from tests.scale.made_up_work import DAMAGED, expected_rows, kept_rows, write_archive
+from skycue.backbones.clip import Clip
+from skycue.backbones.clip_folder import save_clip
+from tests.made_up_rasters import fields, write_tiff, zero_shot
+from tests.scale.made_up_work import (
+    DAMAGED,
+    NODATA,
+    ByteWork,
+    expected_rows,
+    kept_rows,
+    write_archive,
+)
+from tests.scale.test_run import planned
+from tests.scale.test_run import run as run_here
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -127,20 +140,41 @@ def test_a_raylet_killed_with_its_worker_takes_no_row_away(
     assert len({process for process, _ in run.begun()[-6:]}) == 2
 
 
-def test_local_and_ray_give_equal_rows_and_equal_manifests(
+def test_ray_and_this_process_give_equal_rows_and_equal_manifests(
     tmp_path: Path, cluster: Cluster
 ) -> None:
     """Where a place is damaged and one has nothing, too."""
-    from tests.scale.made_up_work import ByteWork
-    from tests.scale.test_run import planned, run
-
     paths = write_archive(tmp_path / "in")
-    paths[0].write_bytes(bytes([DAMAGED, 0]) + paths[0].read_bytes()[2:])
+    paths[0].write_bytes(bytes([DAMAGED, NODATA]) + paths[0].read_bytes()[2:])
     command = [sys.executable, "-m", "tests.scale.ray_driver", str(tmp_path), cluster.address]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     by_ray = kept_rows(tmp_path / "run"), (tmp_path / "run" / "manifest.json").read_bytes()
     (tmp_path / "run").rename(tmp_path / "by_ray")
-    run(tmp_path, planned(tmp_path, ByteWork(), unit_size=2), ByteWork())
-    by_us = kept_rows(tmp_path / "run"), (tmp_path / "run" / "manifest.json").read_bytes()
-    assert by_ray == by_us
-    assert by_us[0] == expected_rows(paths)
+    run_here(tmp_path, planned(tmp_path, ByteWork(), unit_size=2), ByteWork())
+    here = kept_rows(tmp_path / "run"), (tmp_path / "run" / "manifest.json").read_bytes()
+    assert by_ray == here
+    assert here[0] == expected_rows(paths)
+
+
+def test_windows_classified_on_ray_and_on_this_machine_are_equal(
+    tmp_path: Path, tiny_clip: Clip
+) -> None:
+    """By the command itself, Ray's own cluster included."""
+    save_clip(tiny_clip, tmp_path / "backbone")
+    classifier = zero_shot(tiny_clip)
+    classifier.backbone = str(tmp_path / "backbone")
+    classifier.save(tmp_path / "model")
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        write_tiff(tmp_path / "in" / f"{number}.tif", fields(4, 4, seed=number))
+    tables = []
+    for engine, workers in (("local", 1), ("local", 2), ("ray", 2)):
+        output = tmp_path / f"{engine}_{workers}"
+        command = ["skycue", "run", "classify", str(tmp_path / "model"), str(tmp_path / "in")]
+        command += ["-o", str(output), "--window", "32", "--engine", engine, "--compact"]
+        command += ["--workers", str(workers), "--set", "unit_size=5", "--set", "device=cpu"]
+        subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True)
+        tables.append(pq.read_table(output / "rows-00000.parquet"))
+    assert tables[0].num_rows == 2 * 5 * 5
+    assert tables[1].equals(tables[0])
+    assert tables[2].equals(tables[0])
