@@ -8,7 +8,7 @@ in any order, in any batches, in any process.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -241,13 +241,37 @@ class _EmptyWindows:
 
 def _chunks(raster: Raster, windows: Sequence[PixelWindow], size: int) -> Iterator[tuple[int, ...]]:
     """Yield the positions of windows that may hold something, neighbours together."""
-    x = np.fromiter((window.x for window in windows), np.int64, len(windows))
-    y = np.fromiter((window.y for window in windows), np.int64, len(windows))
+    corners = np.fromiter(chain.from_iterable(windows), np.int64, 4 * len(windows)).reshape(-1, 4)
+    x, y = corners[:, 0], corners[:, 1]
     order = np.lexsort((x, y, x // NEIGHBOURHOOD, y // NEIGHBOURHOOD))  # the last counts most
-    filled = (n for n in map(int, order) if not raster.is_empty(windows[n]))
+    filled = (n for square in _squares(corners, order, raster) for n in square)
     for _, of_part in groupby(filled, lambda n: windows[n].y // ROWS_A_PART):
         while chunk := tuple(islice(of_part, size)):
             yield chunk
+
+
+def _squares(
+    corners: NDArray[np.int64], order: NDArray[np.int64], raster: Raster
+) -> Iterator[list[int]]:
+    """Yield the positions of windows that may hold something, by the square they start in.
+
+    A square is looked at as a whole first: a large raster may be empty for the most part.
+    """
+    ordered = corners[order]
+    squares = ordered[:, :2] // NEIGHBOURHOOD
+    cuts = np.flatnonzero(np.any(squares[1:] != squares[:-1], axis=1)) + 1
+    for positions, inside in zip(np.split(order, cuts), np.split(ordered, cuts), strict=True):
+        if len(positions) == 0:
+            continue
+        left, top = inside[:, :2].min(axis=0).tolist()
+        right, bottom = (inside[:, :2] + inside[:, 2:]).max(axis=0).tolist()
+        if raster.is_empty(PixelWindow(left, top, right - left, bottom - top)):
+            continue
+        yield [
+            position
+            for position, window in zip(positions.tolist(), inside.tolist(), strict=True)
+            if not raster.is_empty(PixelWindow(*window))
+        ]
 
 
 def _ahead(
