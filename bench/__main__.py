@@ -35,6 +35,8 @@ SCRIPTS = (
     "server",
     "archive",
     "archive_driver",
+    "tiling",
+    "embedding_store",
 )
 """The questions, in the order of the table; how each is asked stands in its script."""
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
