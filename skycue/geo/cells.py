@@ -38,6 +38,9 @@ class CellGrid(Sequence[PixelWindow]):
         grid_of(size, window, stride)  # refuses what makes no grid
         self.size, self.window, self.stride = size, window, stride
         self.rows, self.columns = (-(-length // stride) for length in size)
+        self._y, self._x = (
+            [self._start(cell, length) for cell in range(-(-length // stride))] for length in size
+        )
 
     def __len__(self) -> int:
         return self.rows * self.columns
@@ -53,8 +56,7 @@ class CellGrid(Sequence[PixelWindow]):
         if not 0 <= place < len(self):
             raise IndexError(f"cell {index} of {len(self)}")
         row, column = divmod(place, self.columns)
-        x, y = self._start(column, self.size[1]), self._start(row, self.size[0])
-        return PixelWindow(x, y, self.window, self.window)
+        return PixelWindow(self._x[column], self._y[row], self.window, self.window)
 
     def _start(self, cell: int, length: int) -> int:
         """Return the first pixel of a cell's window along a side of the raster."""
