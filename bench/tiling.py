@@ -7,6 +7,10 @@ A COG of random smooth colours, deflated, in blocks of 512 px, cut into windows 
 in batches of 32. Ours: `classify_windows` from the file, decoding and resizing included, nothing
 kept. Both give the same probabilities first. The backbone is `mini`, the fastest there is and so
 the hardest case, and a random ViT-B/32.
+
+A share above 100 % is no result: ours does all that the bare loop does, and decodes beside it. On a
+busy machine several threads of PyTorch wait by spinning, which `--clock cpu` counts: use it with
+`--threads 1`.
 """
 
 import tempfile
