@@ -14,7 +14,7 @@ CORE := -m "not slow" -n 2
 ALL := -n 2
 DEMO := demo
 
-.PHONY: help demo test test-all check format lint types docs docs-check site picture bench wheel clean
+.PHONY: help demo test test-all check format lint types docs docs-check site picture page page-check bench wheel clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -86,6 +86,17 @@ picture: $(VENV)/installed  ## draw the pictures of the README
 
 bench: $(VENV)/installed-dev  ## measure speed and memory
 	$(BIN)/python -m bench
+
+page: skycue/web/page/node_modules/installed  ## bundle the page; the result is committed
+	npm --prefix skycue/web/page run build
+
+# What is committed must be what the sources give, byte for byte.
+page-check: skycue/web/page/node_modules/installed
+	npm --prefix skycue/web/page run check
+
+skycue/web/page/node_modules/installed: skycue/web/page/package-lock.json
+	npm --prefix skycue/web/page ci
+	@touch $@
 
 wheel: $(VENV)/installed  ## build the wheel into dist/
 	rm -rf dist

@@ -69,6 +69,8 @@ export function mount(element: HTMLElement): void {
     hovered.value = null;
   });
   map.on("singleclick", (event) => click(event.pixel, event.originalEvent as PointerEvent));
+  map.on("loadstart", () => target().setAttribute("aria-busy", "true"));
+  map.on("loadend", () => target().setAttribute("aria-busy", "false"));
   map.on("postrender", () => (resolution.value = map.getView().getResolution() ?? 1));
   element.addEventListener("keydown", (event) => {
     if (tool.value === "box" && !event.ctrlKey && !event.metaKey && keyboardBox.press(event)) {
@@ -104,7 +106,7 @@ function showRaster(): void {
   if (record === null || id === null) return ground.setSource(null);
   ground.setSource(tileSource(record, `rasters/${encodeURIComponent(id)}`, "", false));
   map.setView(viewOf(record));
-  fit();
+  fitBox([0, 0, record.width, record.height], 0, 0);
 }
 
 function viewOf(record: ReadyRaster): View {
@@ -127,18 +129,23 @@ export function fit(): void {
   if (record !== null) fitBox([0, 0, record.width, record.height], 0);
 }
 
-/** Bring a box into sight. */
-export function fitBox([x0, y0, x1, y1]: Box, part = 1): void {
+/**
+ * Bring a box into sight.
+ *
+ * @param part how much of its sides is shown around it.
+ * @param duration of the flight there, in milliseconds.
+ */
+export function fitBox([x0, y0, x1, y1]: Box, part = 1, duration = flight()): void {
   const [dx, dy] = [(x1 - x0) * part, (y1 - y0) * part];
   map.getView().fit(extentOf([x0 - dx, y0 - dy, x1 + dx, y1 + dy]), {
     padding: [MARGIN, MARGIN, MARGIN + 24, MARGIN],
-    duration: duration(),
+    duration,
   });
 }
 
 /** Zoom by steps: positive ones magnify. */
 export function zoom(steps: number): void {
-  map.getView().animate({ resolution: resolution.value / 2 ** steps, duration: duration() });
+  map.getView().animate({ resolution: resolution.value / 2 ** steps, duration: flight() });
 }
 
 /** Give the map the keys. */
@@ -146,7 +153,7 @@ export function focusMap(): void {
   target().focus();
 }
 
-const duration = (): number => (prefersStill.matches ? 0 : ANIMATION_MS);
+const flight = (): number => (prefersStill.matches ? 0 : ANIMATION_MS);
 
 function inside([x, y]: Position): Position | null {
   const record = readyRaster.value;

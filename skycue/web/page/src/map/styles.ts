@@ -7,7 +7,7 @@ import Fill from "ol/style/Fill";
 import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
 import Text from "ol/style/Text";
-import { withOpacity } from "../state/colours";
+import { inkOn, withOpacity } from "../state/colours";
 
 /** Masks: as they are, lit up, and while another one is lit up. */
 const MASK_OPACITY = { plain: 0.32, lit: 0.55, dimmed: 0.1 };
@@ -72,7 +72,7 @@ export function labelStyle(name: string, colour: string, isSelected: boolean): S
   const text = new Text({
     text: name,
     font: FONT,
-    fill: new Fill({ color: "#fff" }),
+    fill: new Fill({ color: inkOn(colour) }),
     backgroundFill: new Fill({ color: withOpacity(colour, 0.95) }),
     padding: [3, 6, 2, 6],
     ...ABOVE_CORNER,

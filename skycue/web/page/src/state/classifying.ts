@@ -2,12 +2,13 @@
 import { batch } from "@preact/signals";
 import * as client from "../api/client";
 import { ConnectionError } from "../api/http";
-import type { Box, JobRecord, LabelRecord } from "../api/records";
+import type { Box, JobRecord, LabelRecord, ReadyRaster } from "../api/records";
 import { freeClassColour } from "./colours";
 import { History } from "./history";
 import { attempt, notify } from "./notices";
+import { Queue } from "./queue";
 import {
-  activeClass, canUndoLabel, classes, classMap, hiddenClasses, isOffline, job, labels, method, raster, readyRaster,
+  activeClass, canUndoLabel, classes, classMap, hiddenClasses, isOffline, isWorking, job, labels, method, raster, readyRaster,
   selectedLabel, windowSide,
 } from "./store";
 
@@ -16,11 +17,14 @@ const POLL_MS = 500;
 const SIDES = { least: 8, most: 4096, usual: 64 };
 /** Cells along a square that is classified. */
 const CELLS_ALONG = 2;
+/** Of cells, in pixels: what the server allows. */
+const LEAST_STRIDE = 4;
 /** More squares take minutes on two cores: cells are then as large as squares. */
 const MANY_SQUARES = 20_000;
 export const MIN_CLASSES = 2;
 
 const history = new History<LabelRecord[]>();
+const changes = new Queue();
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Fetch the labels and the newest map of a raster, and follow a job that still runs. */
@@ -40,9 +44,10 @@ export async function loadClasses(id: string): Promise<void> {
     for (const name of names) addClass(name);
     activeClass.value = names[0] ?? null;
     job.value = null;
+    isWorking.value = false;
   });
   const running = jobs.find((one) => one.raster === id && one.kind !== "prepare" && isRunning(one));
-  if (running !== undefined) void attempt(async () => void (await follow(id, running)));
+  if (running !== undefined) void attempt(() => working(id, async () => void (await follow(id, running))));
 }
 
 /** Make a class and label with it from now on; one that exists is only chosen. */
@@ -66,44 +71,49 @@ export function renameClass(old: string, name: string): Promise<void> {
     classes.value = others.map((one) => (one.name === old ? { ...one, name: clean } : one));
     if (activeClass.value === old) activeClass.value = clean;
   });
-  return setLabels(labels.value.map((label) => (label.class_name === old ? { ...label, class_name: clean } : label)));
+  return setLabels((known) => known.map((label) => (label.class_name === old ? { ...label, class_name: clean } : label)));
 }
 
 /** Delete a class with its labels. */
 export function deleteClass(name: string): Promise<void> {
   classes.value = classes.value.filter((one) => one.name !== name);
   if (activeClass.value === name) activeClass.value = classes.value[0]?.name ?? null;
-  return setLabels(labels.value.filter((label) => label.class_name !== name));
+  return setLabels((known) => known.filter((label) => label.class_name !== name));
 }
 
 /** Label a box with the active class. */
 export async function labelBox(box: Box): Promise<void> {
   const name = activeClass.value;
   if (name === null) return notify("error", "Name a class first, then draw boxes of it.");
-  await setLabels([...labels.value, { id: "", box, class_name: name }]);
+  await setLabels((known) => [...known, { id: "", box, class_name: name }]);
 }
 
 /** Give the selected label another class. */
 export function relabel(id: string, name: string): Promise<void> {
-  return setLabels(labels.value.map((label) => (label.id === id ? { ...label, class_name: name } : label)));
+  return setLabels((known) => known.map((label) => (label.id === id ? { ...label, class_name: name } : label)));
 }
 
 /** Delete the selected label. */
 export async function deleteLabel(): Promise<void> {
   const id = selectedLabel.value;
-  if (id !== null) await setLabels(labels.value.filter((label) => label.id !== id));
+  if (id !== null) await setLabels((known) => known.filter((label) => label.id !== id));
 }
 
 /** Bring the labels back to what they were before the last change. */
-export async function undoLabel(): Promise<void> {
-  const before = history.undo();
-  if (before !== undefined) await store(before);
+export function undoLabel(): Promise<void> {
+  return changes.run(async () => {
+    const before = history.undo();
+    if (before !== undefined) await store(before);
+  });
 }
 
-async function setLabels(next: LabelRecord[]): Promise<void> {
-  const before = labels.value;
-  if (await store(next)) history.remember(before);
-  canUndoLabel.value = history.canUndo;
+/** Store what the labels become; `change` gets them as they are when its turn has come. */
+function setLabels(change: (known: LabelRecord[]) => LabelRecord[]): Promise<void> {
+  return changes.run(async () => {
+    const before = labels.value;
+    if (await store(change(before))) history.remember(before);
+    canUndoLabel.value = history.canUndo;
+  });
 }
 
 async function store(next: LabelRecord[]): Promise<boolean> {
@@ -122,9 +132,17 @@ async function store(next: LabelRecord[]): Promise<boolean> {
   });
 }
 
-/** The side of the squares to classify: as asked, or about that of the labels. */
-export function squareSide(): number {
-  if (windowSide.value !== null) return windowSide.value;
+/** How a raster is cut into squares: their side and their distance in pixels, and about how many there are. */
+export function planOf({ width, height }: ReadyRaster): { side: number; stride: number; squares: number } {
+  const side = windowSide.value ?? usualSide();
+  const fine = Math.max(Math.floor(side / CELLS_ALONG), LEAST_STRIDE);
+  const count = (stride: number): number => Math.ceil(width / stride) * Math.ceil(height / stride);
+  const stride = count(fine) > MANY_SQUARES ? side : fine;
+  return { side, stride, squares: count(stride) };
+}
+
+/** About the side of the labels. */
+function usualSide(): number {
   const sides = labels.value.map(({ box: [x0, y0, x1, y1] }) => Math.sqrt((x1 - x0) * (y1 - y0))).sort((a, b) => a - b);
   const middle = sides[Math.floor(sides.length / 2)] ?? SIDES.usual;
   return Math.min(Math.max(2 * Math.round(middle / 2), SIDES.least), SIDES.most);
@@ -133,17 +151,24 @@ export function squareSide(): number {
 /** Learn from the labels, then classify the raster with what was learned. */
 export async function fitAndClassify(): Promise<void> {
   const opened = readyRaster.value!;
-  await attempt(async () => {
-    const side = squareSide();
+  await attempt(() => working(opened.id, async () => {
+    const { side, stride } = planOf(opened);
     const fitted = await follow(opened.id, await client.fit({
       rasters: [opened.id], name: `classes of ${opened.name}`.slice(0, 200), method: method.value,
     }));
     if (fitted?.result == null || raster.value?.id !== opened.id) return;
-    const fine = Math.max(Math.floor(side / CELLS_ALONG), 4);
-    const squares = (opened.width / fine) * (opened.height / fine);
-    const stride = squares > MANY_SQUARES ? side : fine;
     await follow(opened.id, await client.classify({ raster: opened.id, model: fitted.result, window: side, stride }));
-  });
+  }));
+}
+
+/** Say that work on a raster is under way until it has ended. */
+async function working(id: string, work: () => Promise<void>): Promise<void> {
+  isWorking.value = true;
+  try {
+    await work();
+  } finally {
+    if (raster.value?.id === id) isWorking.value = false; // another raster says so for itself
+  }
 }
 
 /** Follow a job to its end; show the map that it makes. Returns it if it is done. */

@@ -19,8 +19,18 @@ export function freeClassColour(taken: readonly string[]): string {
   return CLASSES.find((colour) => !taken.includes(colour)) ?? CLASSES[taken.length % CLASSES.length]!;
 }
 
+/** Black or white, whichever is read better on a colour. */
+export function inkOn(colour: string): string {
+  const [red, green, blue] = channelsOf(colour);
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#10161e" : "#ffffff"; // luma of ITU-R BT.601
+}
+
 /** A colour with an opacity, as CSS has it. */
 export function withOpacity(colour: string, opacity: number): string {
-  const [red, green, blue] = [1, 3, 5].map((start) => Number.parseInt(colour.slice(start, start + 2), 16));
+  const [red, green, blue] = channelsOf(colour);
   return `rgba(${red}, ${green}, ${blue}, ${opacity})`;
+}
+
+function channelsOf(colour: string): [number, number, number] {
+  return [1, 3, 5].map((start) => Number.parseInt(colour.slice(start, start + 2), 16)) as [number, number, number];
 }

@@ -4,11 +4,14 @@ import * as client from "../api/client";
 import { ConnectionError } from "../api/http";
 import type { AnswerRecord, Box } from "../api/records";
 import { attempt } from "./notices";
+import { Queue } from "./queue";
 import { answers, canUndoEdit, hovered, isOffline, pending, raster, selection, type PendingBox } from "./store";
 
 /** How often and how long an answer is looked for after the stream broke. */
 const LOOK_EVERY_MS = 1500;
 const MAX_LOOKS = 20;
+
+const edits = new Queue();
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -120,7 +123,7 @@ export function chooseNext(step: number): void {
 /** Change answers on the server, then here. */
 async function edit(action: client.Edit): Promise<void> {
   const id = raster.value!.id;
-  await attempt(async () => {
+  await edits.run(() => attempt(async () => {
     const { changed, removed, can_undo } = await client.edit(id, action);
     if (raster.value?.id !== id) return;
     const news = new Map(changed.map((answer) => [answer.id, answer]));
@@ -132,7 +135,7 @@ async function edit(action: client.Edit): Promise<void> {
     const all = [...kept, ...news.values()].sort((a, b) => a.created_at.localeCompare(b.created_at));
     show(all, can_undo);
     if (action.action === "merge") selection.value = changed.slice(0, 1).map((answer) => answer.id);
-  });
+  }));
 }
 
 /** Rename an answer or a phrase; an empty name takes the name away. */
@@ -162,5 +165,6 @@ export function mergePhrases(answer: string, phrases: number[]): Promise<void> {
 
 /** Take the last edit back. */
 export async function undoEdit(): Promise<void> {
+  await edits.run(() => Promise.resolve()); // an edit under way may be the one to take back
   if (canUndoEdit.value) await edit({ action: "undo" });
 }

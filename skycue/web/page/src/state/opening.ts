@@ -8,7 +8,7 @@ import { loadClasses } from "./classifying";
 import { loadAnswers } from "./describing";
 import { attempt, notify, report } from "./notices";
 import {
-  answers, classes, classMap, hovered, isOffline, job, labels, pending, raster, rasters, selection, serverView, uploads,
+  answers, classes, classMap, hovered, isOffline, isWorking, job, labels, pending, raster, rasters, selection, serverView, uploads,
   wantsToken, type Upload,
 } from "./store";
 
@@ -44,6 +44,7 @@ export async function open(record: RasterRecord): Promise<void> {
     hovered.value = null;
     classMap.value = null;
     job.value = null;
+    isWorking.value = false;
   });
   const ready = await prepared(record);
   if (ready?.status !== "ready") return;
@@ -97,13 +98,16 @@ async function addFile(file: File): Promise<void> {
     uploads.value = [...others(), { name: file.name, part, isBroken, cancel }];
   };
   show(0, false);
-  const isSent = await attempt(async () => {
+  try {
     const record = await upload(file, show, stop.signal);
+    isOffline.value = false;
     rasters.value = [record, ...rasters.value];
     void open(record);
-  });
-  uploads.value = others();
-  if (!isSent && isOffline.value) notify("error", `${file.name} could not be sent: the server does not answer.`);
+  } catch (error) {
+    if (!stop.signal.aborted) notify("error", `${file.name}: ${(error as Error).message}`);
+  } finally {
+    uploads.value = others();
+  }
 }
 
 /** Delete a raster with all that belongs to it. */

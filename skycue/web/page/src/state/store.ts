@@ -79,6 +79,8 @@ export const method = signal("linear-probe");
 /** Side in pixels of the squares to classify; null follows from the labels. */
 export const windowSide = signal<number | null>(null);
 export const job = signal<JobRecord | null>(null);
+/** Something is being learned or classified; between two jobs too. */
+export const isWorking = signal(false);
 export const classMap = signal<MapRecord | null>(null);
 export const hiddenClasses = signal<ReadonlySet<string>>(new Set());
 export const mapOpacity = signal(0.5);

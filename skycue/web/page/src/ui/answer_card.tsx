@@ -152,6 +152,6 @@ function detailsOf(phrase: PhraseView, isPrompted: boolean): string {
 /** An area for people: square metres, hectares or square kilometres. */
 export function areaText(area: number | null): string | null {
   if (area === null) return null;
-  if (area < 10_000) return `${area < 10 ? area.toFixed(1) : Math.round(area)} m²`;
+  if (area < 10_000) return `${area < 10 ? area.toFixed(1) : Math.round(area).toLocaleString("en")} m²`;
   return area < 1_000_000 ? `${(area / 10_000).toFixed(1)} ha` : `${(area / 1_000_000).toFixed(1)} km²`;
 }

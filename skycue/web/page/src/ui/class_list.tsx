@@ -16,6 +16,7 @@ export function ClassList() {
     addClass(name.value);
     name.value = "";
   };
+  const isEmpty = activeClass.value !== null && !labels.value.some((label) => label.class_name === activeClass.value);
   return (
     <section class="card" aria-label="Classes">
       <header class="section-head">
@@ -40,7 +41,7 @@ export function ClassList() {
         />
         <button type="submit" class="button plain" disabled={name.value.trim() === ""}>Add</button>
       </form>
-      {classes.value.length > 0 && tool.value !== "box" && (
+      {isEmpty && tool.value !== "box" && (
         <Button icon="box" onClick={() => (tool.value = "box")}>Draw boxes of {activeClass.value}</Button>
       )}
       <ChosenLabel />

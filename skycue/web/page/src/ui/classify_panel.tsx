@@ -1,13 +1,14 @@
 /** The second panel: own classes, labelled boxes, a classifier learned from them, and its map. */
 import { download, mapFile, type MapFormat } from "../api/client";
-import { cancelJob, fitAndClassify, MIN_CLASSES, squareSide } from "../state/classifying";
+import { cancelJob, fitAndClassify, MIN_CLASSES, planOf } from "../state/classifying";
 import { attempt } from "../state/notices";
-import { classMap, job, labels, method, raster, serverView, windowSide } from "../state/store";
+import { classMap, isWorking, job, labels, method, raster, readyRaster, serverView, windowSide } from "../state/store";
 import { Button } from "./button";
 import { ClassList } from "./class_list";
 import { stem } from "./describe_panel";
 import { Downloads } from "./downloads";
 import { Legend } from "./legend";
+import { Words } from "./words";
 
 const FORMATS: readonly { format: MapFormat; name: string; suffix: string; needsPlace: boolean }[] = [
   { format: "cog", name: "GeoTIFF", suffix: "tif", needsPlace: false },
@@ -30,6 +31,8 @@ const REMARKS: Readonly<Record<string, string>> = {
   cocoop: "As CoOp, with words that depend on the image; takes many minutes.",
   bimors: "Learns words from captions of the labelled boxes too; takes many minutes.",
 };
+/** Of a job that the server has not answered for yet. */
+const STARTING = { progress: 0, message: "", kind: "fit", status: "queued" };
 const SIDES = [16, 32, 64, 128, 256, 512];
 
 /** Labels, the classifier and its map. */
@@ -57,7 +60,7 @@ export function ClassifyPanel() {
 function Learning() {
   const named = new Set(labels.value.map((label) => label.class_name)).size;
   const missing = MIN_CLASSES - named;
-  const isBusy = job.value !== null && (job.value.status === "queued" || job.value.status === "running");
+  const isBusy = isWorking.value;
   return (
     <section class="card" aria-label="Learning">
       {isBusy ? <Progress /> : (
@@ -75,10 +78,13 @@ function Learning() {
 }
 
 function Settings() {
+  const record = readyRaster.value;
+  if (record === null) return null;
+  const { side, squares } = planOf(record);
   return (
     <details>
       <summary class="fine">
-        {NAMES[method.value] ?? method.value}, squares of {squareSide()} pixels
+        {NAMES[method.value] ?? method.value}, about {squares.toLocaleString("en")} squares of {side} pixels
       </summary>
       <div class="settings">
         <label>
@@ -107,7 +113,7 @@ function Settings() {
 }
 
 function Progress() {
-  const { progress, message, kind, status } = job.value!;
+  const { progress, message, kind, status } = job.value ?? STARTING;
   const what = kind === "fit" ? "Learning" : "Classifying";
   return (
     <div class="progress" role="status">
@@ -124,7 +130,7 @@ function Progress() {
 function Outcome() {
   const state = job.value;
   if (state?.status === "failed") {
-    return <p class="trouble" role="alert">{state.error?.message ?? "The work failed and gave no reason."}</p>;
+    return <p class="trouble" role="alert"><Words text={state.error?.message ?? "The work failed and gave no reason."} /></p>;
   }
   return state?.status === "cancelled" ? <p class="fine" role="status">Stopped. The labels are kept.</p> : null;
 }

@@ -11,6 +11,7 @@ import { AnswerCard } from "./answer_card";
 import { Button, IconButton } from "./button";
 import { Downloads } from "./downloads";
 import { Icon } from "./icons";
+import { Words } from "./words";
 
 const FORMATS: readonly { format: AnswerFormat; name: string; suffix: string; needsPlace: boolean }[] = [
   { format: "geojson", name: "GeoJSON", suffix: "geojson", needsPlace: true },
@@ -70,7 +71,7 @@ function PendingCard({ box }: { box: PendingBox }) {
       </p>
       {box.trouble !== null && (
         <p class="trouble" role="alert">
-          {box.trouble}
+          <Words text={box.trouble} />
         </p>
       )}
       {box.isStopped && (

@@ -1,5 +1,5 @@
 /** A name that can be changed where it stands. */
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 interface EditableProps {
   value: string;
@@ -16,7 +16,10 @@ export function Editable({ value, label, onDone }: EditableProps) {
     isDone.current = true;
     onDone(result);
   };
-  useEffect(() => field.current?.select(), []);
+  useLayoutEffect(() => {
+    field.current?.focus();
+    field.current?.select();
+  }, []);
   return (
     <input
       ref={field}

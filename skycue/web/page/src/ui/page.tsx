@@ -9,6 +9,7 @@ import { HelpDialog, TokenDialog } from "./dialogs";
 import { factsOf, Library } from "./library";
 import { isHelpShown, onKey } from "./shortcuts";
 import { theme, toggleTheme } from "./theme";
+import { Words } from "./words";
 import { Workspace } from "./workspace";
 
 /** The whole page. */
@@ -91,7 +92,7 @@ function Notices() {
     <div class="notices">
       {notices.value.map(({ id, kind, text }) => (
         <div key={id} class={`notice is-${kind}`} role={kind === "error" ? "alert" : "status"}>
-          <span>{text}</span>
+          <span><Words text={text} /></span>
           <IconButton icon="close" label="Close this message" onClick={() => dismiss(id)} />
         </div>
       ))}

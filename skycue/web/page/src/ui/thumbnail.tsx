@@ -8,7 +8,8 @@ import { Icon } from "./icons";
 /** The picture, or an icon until it is there. */
 export function Thumbnail({ record }: { record: RasterRecord }) {
   const address = useSignal<string | null>(null);
-  const top = record.grids.find(({ grid }) => grid === "pixels")?.min_zoom;
+  const pyramid = record.grids.find(({ grid }) => grid === "pixels");
+  const top = pyramid?.min_zoom;
   useEffect(() => {
     if (top === undefined) return;
     let made: string | null = null;
@@ -25,7 +26,14 @@ export function Thumbnail({ record }: { record: RasterRecord }) {
       if (made !== null) URL.revokeObjectURL(made);
     };
   }, [record.id, top]);
+  if (address.value === null || pyramid === undefined) {
+    return <span class="thumbnail"><Icon name="image" /></span>;
+  }
+  const shown = pyramid.tile_size * 2 ** (pyramid.max_zoom - pyramid.min_zoom); // pixels of the raster along the tile
+  const filled = Math.min(record.width ?? shown, record.height ?? shown, shown) / shown;
   return (
-    <span class="thumbnail">{address.value === null ? <Icon name="image" /> : <img src={address.value} alt="" />}</span>
+    <span class="thumbnail is-picture">
+      <img src={address.value} alt="" style={{ width: `${100 / filled}%` }} />
+    </span>
   );
 }

@@ -6,11 +6,13 @@ import { activeClass, job, panel, pending, raster, tool, type Panel } from "../s
 import { Button, IconButton } from "./button";
 import { ClassifyPanel } from "./classify_panel";
 import { DescribePanel } from "./describe_panel";
+import { Words } from "./words";
 
 const PANELS: readonly (readonly [Panel, string])[] = [
   ["describe", "Describe"],
   ["classify", "Classify"],
 ];
+const PREPARING = "Large rasters get overviews once, so that every zoom is quick.";
 /** Screen pixels of the scale bar at most. */
 const BAR_PIXELS = 120;
 
@@ -97,7 +99,7 @@ function Preparing() {
     <div class="preparing">
       <div class="card" role={isFailed ? "alert" : "status"}>
         <h2>{isFailed ? `${record.name} cannot be opened` : `Preparing ${record.name}`}</h2>
-        <p>{isFailed ? (record.error ?? "The server gave no reason.") : "Large rasters get overviews once, so that every zoom is quick."}</p>
+        <p><Words text={isFailed ? (record.error ?? "The server gave no reason.") : PREPARING} /></p>
         {isFailed ? <Button onClick={close}>Choose another file</Button>
           : <progress max={1} value={job.value?.kind === "prepare" ? job.value.progress : undefined} aria-label="Preparing" />}
       </div>

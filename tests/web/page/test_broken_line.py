@@ -1,0 +1,82 @@
+"""Connections drop: nothing is lost, the page says what happens, and goes on by itself."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Request, expect
+
+from skycue.service.settings import ServiceSettings
+from tests.web.page.broken_line import Line, line_to
+from tests.web.page.conftest import TANKS
+from tests.web.page.driver import Analyst
+from tests.web.serving import geotiff
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+Visit = Callable[..., Analyst]
+SIZE = (360, 360)
+TANK = (149, 244, 236, 311)
+CHUNK = ServiceSettings().chunk_bytes
+
+
+@pytest.fixture
+def line(address: str) -> Iterator[Line]:
+    """A line to the server."""
+    with line_to(address) as laid:
+        yield laid
+
+
+@pytest.fixture
+def analyst(visit: Visit, line: Line) -> Analyst:
+    """A person at the end of the line; errors of the network are forgiven, and no others."""
+    return visit(line.address, forgives="net::ERR_")
+
+
+def test_an_answer_is_found_after_the_stream_broke(analyst: Analyst, line: Line) -> None:
+    analyst.upload("tanks.tif", TANKS.read_bytes())
+    analyst.wait_for_map()
+    with analyst.page.expect_request("**/describe/stream") as asked:
+        analyst.draw(TANK, SIZE)
+    analyst.page.locator(".card.is-pending").wait_for()
+    asked.value.response()  # the server has begun
+    line.cut()
+    expect(analyst.page.locator(".trouble")).to_contain_text("The connection was lost")
+    expect(analyst.page.locator(".offline")).to_contain_text("does not answer")
+    line.mend()
+    expect(analyst.rows).to_have_count(1)
+    expect(analyst.page.locator(".card .caption")).to_contain_text("tank")
+    expect(analyst.page.locator(".offline")).to_have_count(0)
+
+
+def test_an_upload_goes_on_where_it_stopped(analyst: Analyst, line: Line) -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, (3, 3000, 3000)).astype(np.uint8)
+    content = geotiff(pixels)  # four chunks
+    chunks: list[int] = []
+
+    def note(request: Request) -> None:
+        if request.method == "PUT":
+            if len(chunks) == 1:
+                line.cut()
+            chunks.append(int(request.url.split("offset=")[1]))
+
+    analyst.page.on("request", note)
+    analyst.upload("large.tif", content)
+    expect(analyst.page.locator(".upload")).to_contain_text("The connection was lost")
+    line.mend()
+    analyst.wait_for_map()
+    assert sorted(set(chunks)) == list(range(0, len(content), CHUNK))
+    assert chunks.count(0) == 1, "what had arrived was not sent again"
+
+
+def test_a_box_that_never_arrived_can_be_tried_again(analyst: Analyst, line: Line) -> None:
+    analyst.upload("tanks.tif", TANKS.read_bytes())
+    analyst.wait_for_map()
+    line.cut()
+    analyst.draw(TANK, SIZE)
+    expect(analyst.page.locator(".trouble")).to_contain_text("The connection was lost")
+    line.mend()
+    again = analyst.page.get_by_role("button", name="Try again")
+    again.wait_for()  # nothing was found
+    again.click()
+    expect(analyst.rows).to_have_count(1)
