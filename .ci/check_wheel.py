@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 MAX_MB = 60
+LEFT_OUT = Path("skycue/web/page")
+"""Sources of the page: its bundle goes along instead."""
 NEEDED = (
     "skycue/py.typed",
     "skycue/weights/mini/model.safetensors",
@@ -19,6 +21,9 @@ NEEDED = (
     "skycue/weights/mini_region/tokenizer_config.json",
     "skycue/configs/mini_region.yaml",
     "skycue/configs/vhr10_held_out.txt",
+    "skycue/web/static/index.html",
+    "skycue/web/static/page.css",
+    "skycue/web/static/page.js",
 )
 LICENCES = (
     "LICENSE",
@@ -26,6 +31,7 @@ LICENCES = (
     "skycue/backbones/clip_vocabulary/LICENSE",
     "skycue/examples/neon/LICENSE.md",
     "skycue/examples/spacenet/LICENSE.md",
+    "skycue/web/static/LICENCES.txt",
     "skycue/weights/mini/LICENCE",
     "skycue/weights/mini_region/LICENCE",
 )
@@ -51,7 +57,8 @@ def problems(wheel: Path) -> list[str]:
 
 def is_content(path: Path) -> bool:
     """Tell a file of the package from what Python or an editor left."""
-    return path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+    is_left = "__pycache__" in path.parts or path.name.startswith(".")
+    return path.is_file() and not is_left and not path.is_relative_to(LEFT_OUT)
 
 
 def main() -> int:
