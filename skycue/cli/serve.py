@@ -66,7 +66,7 @@ def serve(
     Without tokens only this machine can reach it; another --host needs some. A server that was
     killed goes on with its uploads and jobs when it is started again on the same --state.
     """
-    _harden_gdal()
+    harden_gdal()
     try:
         import uvicorn  # heavy, and only the extra `serve` has it: imported when used
 
@@ -141,7 +141,7 @@ def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
         yield [listener]
 
 
-def _harden_gdal() -> None:
+def harden_gdal() -> None:
     """Let GDAL call no driver that follows paths, before anything starts it."""
     from skycue.geo.preparation import SAFE_GDAL
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from skycue.errors import NotFoundError
 from skycue.geo.raster import Raster
-from skycue.geo.raster_facts import TILE_SIZE, Grid, RasterFacts
+from skycue.geo.raster_facts import MERCATOR_WORLD_M, TILE_SIZE, Grid, RasterFacts
 from skycue.geo.raster_files import gdal_errors, gdal_options, open_dataset
 from skycue.geo.tiles import PixelWindow
 
@@ -39,7 +39,7 @@ def draw_tile(
         raise NotFoundError(f"there is no tile {z}/{x}/{y}.")
     if grid == "pixels":
         return _pixel_tile(path, facts, known.max_zoom, z, x, y)
-    if max(x, y) >= 2**z:
+    if max(x, y) >= 2**z or not _meets(known.extent, z, x, y):
         raise NotFoundError(f"there is no tile {z}/{x}/{y}.")
     return _mercator_tile(path, facts, z, x, y)
 
@@ -74,6 +74,14 @@ def _pixel_tile(
     return tile
 
 
+def _meets(extent: tuple[float, float, float, float], z: int, x: int, y: int) -> bool:
+    """Tell whether a tile of web maps and an extent in metres share an area."""
+    side, half = MERCATOR_WORLD_M / 2**z, MERCATOR_WORLD_M / 2
+    west, north = x * side - half, half - y * side
+    x_min, y_min, x_max, y_max = extent
+    return west < x_max and west + side > x_min and north > y_min and north - side < y_max
+
+
 def _mercator_tile(path: Path, facts: RasterFacts, z: int, x: int, y: int) -> NDArray[np.uint8]:
     from rio_tiler.errors import TileOutsideBounds
     from rio_tiler.io import Reader
@@ -84,8 +92,8 @@ def _mercator_tile(path: Path, facts: RasterFacts, z: int, x: int, y: int) -> ND
         with gdal_errors(path), gdal_options(), Reader(None, dataset=dataset) as reader:
             image = reader.tile(x, y, z, tilesize=TILE_SIZE, indexes=bands)
             colormap = reader.colormap
-    except TileOutsideBounds as error:
-        raise NotFoundError(f"there is no tile {z}/{x}/{y}.") from error
+    except TileOutsideBounds:  # beside a raster that lies askew in its extent
+        return np.zeros((4, TILE_SIZE, TILE_SIZE), dtype=np.uint8)
     finally:
         dataset.close()
     if colormap:

@@ -27,15 +27,18 @@ SKIPPED_DRIVERS = (
     "VRT DERIVED GTI WMS WCS WMTS HTTP PLMOSAIC STACIT STACTA EEDA EEDAI DAAS RASTERLITE OGCAPI "
     "PostGISRaster MBTiles netCDF HDF5 HDF4 Zarr TileDB PDF FITS"
 )
-"""Drivers of GDAL that name other files or URLs, or are rarely tested; set before GDAL starts."""
+"""Drivers of GDAL that name other files or URLs, or are rarely tested."""
 SAFE_GDAL = {
-    "GDAL_SKIP": SKIPPED_DRIVERS,
+    "GDAL_SKIP": SKIPPED_DRIVERS.removeprefix("VRT "),  # rasterio warps through VRTs in memory
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no file beside is looked at
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # a cut-off JPEG is an error, not grey
     "GDAL_PAM_ENABLED": "NO",  # neither reads nor writes .aux.xml
 }
-"""Of the environment of every process that opens a stranger's file."""
+"""Environment of the server, set before GDAL starts: it opens what has passed here, and only by the
+driver that the first bytes name."""
+STRANGERS_GDAL = SAFE_GDAL | {"GDAL_SKIP": SKIPPED_DRIVERS}
+"""Environment of this process, which opens a stranger's file."""
 MEMORY_BYTES = 4 << 30
 """Address space of the process."""
 

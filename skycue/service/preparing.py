@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from skycue.errors import ImageReadError
-from skycue.geo.preparation import SAFE_GDAL, PreparationRequest, PreparationResult
+from skycue.geo.preparation import STRANGERS_GDAL, PreparationRequest, PreparationResult
 from skycue.geo.raster_facts import RasterFacts, RasterLimits
 from skycue.service.job_runner import JobContext
 
@@ -79,7 +79,7 @@ def prepare_raster(
     request = PreparationRequest(
         source=source, target=target, limits=limits, must_rewrite=must_rewrite
     )
-    environment = {**os.environ, **SAFE_GDAL, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **STRANGERS_GDAL, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "skycue.geo.preparation"]
     context.progress(0.1, "the raster is checked and made fast to look at")
     with subprocess.Popen(

@@ -70,12 +70,13 @@ def running(folder: Path, **set_to: Any) -> Iterator[ServerProcess]:
 def _serve(folder: Path, set_to: dict[str, Any]) -> None:
     import uvicorn
 
-    from skycue.cli.serve import UVICORN, listening
+    from skycue.cli.serve import UVICORN, harden_gdal, listening
     from skycue.service.service import Service
     from skycue.service.settings import ServiceSettings
     from skycue.web.access import Tokens
     from skycue.web.app import create_app
 
+    harden_gdal()
     tokens = [*TOKENS, *(f"token-of-client-{n:04d}" for n in range(60))]
     service = Service(folder, ServiceSettings(**set_to), TinyModels())
     server = uvicorn.Server(uvicorn.Config(create_app(service, Tokens(tokens)), **UVICORN))
