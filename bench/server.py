@@ -83,15 +83,19 @@ def serving(folder: Path, threads: int) -> Iterator[Server]:
     command = [sys.executable, "-m", "skycue", "serve", str(folder / "root"), "--port", "0"]
     command += ["--state", str(folder / "state"), "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as process:
+    log = folder / "log"
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen(command, stderr=file, env=environment) as process,
+    ):
         try:
-            assert process.stderr is not None
-            said = ""
-            while not (found := re.search(r"http://\S+", said)):
-                said = process.stderr.readline()
-                assert said, "the server ended"
-            address = found[0]
-            yield Server(address, _prepared(address))
+            while not (found := re.search(r"http://\S+", log.read_text(encoding="utf-8"))):
+                assert process.poll() is None, log.read_text(encoding="utf-8")
+                time.sleep(0.1)
+            yield Server(found[0], _prepared(found[0]))
+        except DifferentOutputsError:
+            sys.stderr.write(log.read_text(encoding="utf-8"))
+            raise
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=60)

@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from skycue.answers import Answer
 from skycue.box_windows import BoxGroup, ShownWindow, ViewNeeds, group_boxes
 from skycue.boxes import Box, PlacedBox, check_box
-from skycue.data.mask_crops import MaskCrop
 from skycue.errors import BoxError
-from skycue.geo.georeference import GeoReference
 from skycue.raster_answers import RasterAnswer
 from skycue.region_inputs import DescribedRaster
 from skycue.region_naming import Namer, name_masks
+from skycue.shown_windows import ShownPixels, answer_of_nothing, read_shown
 from skycue.store import WindowKey
-from skycue.windows import OUTSIDE
 
 BOXES_TOGETHER = 32
 """Boxes that the model is asked about at a time, of as many windows as that takes."""
@@ -32,9 +30,6 @@ PIXELS_TOGETHER = 16_000_000
 """Shown pixels that are held at a time, about: sixteen windows of 1024, four of 2048 pixels."""
 WINDOWS_AHEAD = 2
 """Windows that are read while the model works."""
-NOTHING_VALID = "the box holds no valid pixel, only nodata"
-"""Flag of a box that was not shown to the model."""
-
 Encoded = TypeVar("Encoded")
 
 
@@ -71,19 +66,10 @@ class PairDescriber(Protocol[Encoded]):
 
 
 class _Read(NamedTuple):
-    """A window that was read for its boxes.
-
-    Attributes:
-        group: The window and its boxes.
-        pixels: As the model is shown them, RGB [3, h, w].
-        valid: Which of them the raster holds, [h, w].
-        georeference: Where they lie.
-    """
+    """A window that was read for its boxes."""
 
     group: BoxGroup
-    pixels: NDArray[np.uint8]
-    valid: NDArray[np.bool_]
-    georeference: GeoReference | None
+    shown: ShownPixels
 
 
 class RasterDescriber(Generic[Encoded]):
@@ -138,7 +124,7 @@ class RasterDescriber(Generic[Encoded]):
         for window in self._read_ahead(group_boxes(checked, size, self._describer.needs)):
             waiting.append(window)
             n_boxes = sum(len(each.group.boxes) for each in waiting)
-            n_pixels = sum(each.valid.size for each in waiting)
+            n_pixels = sum(each.shown.valid.size for each in waiting)
             if n_boxes >= BOXES_TOGETHER or n_pixels >= PIXELS_TOGETHER:
                 yield from self._answer(waiting)
                 waiting = []
@@ -157,45 +143,41 @@ class RasterDescriber(Generic[Encoded]):
                 yield read
 
     def _read(self, group: BoxGroup) -> _Read:
-        """Read a window; what the raster does not hold is shown as what lies outside of images."""
-        read = self._raster.read(group.shown.window, group.shown.size)
-        outside = np.array(OUTSIDE, dtype=np.uint8)[:, None, None]
-        pixels = read.pixels if read.valid.all() else np.where(read.valid, read.pixels, outside)
-        return _Read(group, pixels, read.valid, read.georeference)
+        return _Read(group, read_shown(self._raster, group.shown))
 
     def _answer(self, windows: Sequence[_Read]) -> Iterator[RasterAnswer]:
         """Ask the model about the boxes of some windows together."""
         pairs: list[tuple[Encoded, Box]] = []
         asked: list[list[PlacedBox]] = []
         for window in windows:
-            inside = [each for each in window.group.boxes if _holds_any(window, each.box)]
+            inside = [
+                each
+                for each in window.group.boxes
+                if window.shown.holds_any(window.group.shown.to_shown(each.box))
+            ]
             asked.append(inside)
             if inside:
                 shown = window.group.shown
-                encoded = self._describer.encode(window.pixels, key=self._key(shown))
+                encoded = self._describer.encode(window.shown.pixels, key=self._key(shown))
                 pairs += [(encoded, shown.to_shown(each.box)) for each in inside]
         answers = iter(self._describer.describe_pairs(pairs, ask=self._ask) if pairs else [])
         for window, inside in zip(windows, asked, strict=True):
-            found = [_cut_to_valid(answer, window.valid) for answer in islice(answers, len(inside))]
+            found = [window.shown.cut(answer) for answer in islice(answers, len(inside))]
             if self._namer is not None:
-                found = name_masks(found, window.pixels, self._namer)
+                found = name_masks(found, window.shown.pixels, self._namer)
             named = {each.id: answer for each, answer in zip(inside, found, strict=True)}
             for each in window.group.boxes:
-                yield self._placed(named.get(each.id) or self._nothing(window, each), window, each)
+                answer = named.get(each.id) or answer_of_nothing(
+                    window.group.shown, each.box, self._describer.model
+                )
+                yield self._placed(answer, window, each)
 
     def _key(self, shown: ShownWindow) -> WindowKey | None:
         return None if self._source is None else WindowKey(self._source, *shown.window, shown.size)
 
-    def _nothing(self, window: _Read, placed: PlacedBox) -> Answer:
-        """Return the answer to a box that was not shown to the model."""
-        shown = window.group.shown
-        flags = (NOTHING_VALID,)
-        box = shown.to_shown(placed.box)
-        return Answer("", shown.size, box, "", (), None, (), self._describer.model, flags)
-
     def _placed(self, answer: Answer, window: _Read, placed: PlacedBox) -> RasterAnswer:
         named = replace(answer, image=str(self._raster.path))
-        shown, place = window.group.shown, window.georeference
+        shown, place = window.group.shown, window.shown.georeference
         return RasterAnswer(named, placed, shown, self._raster.size, place)
 
 
@@ -217,27 +199,3 @@ def in_order(answers: Iterable[RasterAnswer], boxes: Sequence[PlacedBox]) -> lis
     """Return answers in the order of the boxes that were asked about."""
     number = {placed.id: n for n, placed in enumerate(boxes)}
     return sorted(answers, key=lambda answer: number[answer.placed.id])
-
-
-def _holds_any(window: _Read, box: Box) -> bool:
-    """Say whether a box has a valid pixel on its window."""
-    if window.valid.all():
-        return True
-    x_min, y_min, x_max, y_max = window.group.shown.to_shown(box)
-    part = window.valid[int(y_min) : int(np.ceil(y_max)), int(x_min) : int(np.ceil(x_max))]
-    return bool(part.any())
-
-
-def _cut_to_valid(answer: Answer, valid: NDArray[np.bool_]) -> Answer:
-    """Take from the masks of an answer the pixels that the raster does not hold."""
-    if valid.all():
-        return answer
-    phrases = []
-    for phrase in answer.phrases:
-        mask = phrase.mask
-        if mask is not None and mask.pixels.size:
-            (x, y), (height, width) = mask.corner, mask.pixels.shape
-            held = mask.pixels & valid[y : y + height, x : x + width]
-            mask = MaskCrop.of(held, mask.corner, mask.size)
-        phrases.append(replace(phrase, mask=mask))
-    return replace(answer, phrases=tuple(phrases))

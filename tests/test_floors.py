@@ -60,6 +60,7 @@ FLOORS = (
         "region_naming",
         "raster_answers",
         "raster_results",
+        "shown_windows",
         "raster_describer",
         "region_text_source",
         "evaluation",

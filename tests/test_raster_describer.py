@@ -10,8 +10,9 @@ from skycue.errors import BoxError
 from skycue.geo.raster import Raster
 from skycue.geo.tiles import PixelWindow
 from skycue.raster_answers import RasterAnswer
-from skycue.raster_describer import NOTHING_VALID, RasterDescriber, describe_boxes
+from skycue.raster_describer import RasterDescriber, describe_boxes
 from skycue.region_describer import RegionDescriber
+from skycue.shown_windows import NOTHING_VALID
 from skycue.windows import OUTSIDE
 from tests.large_raster import SIZE, gradient, large_raster
 from tests.made_up_describer import CAPTION, MadeUpDescriber

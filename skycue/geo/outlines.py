@@ -44,9 +44,11 @@ def outline_mask(mask: Mask, offset: tuple[int, int] = (0, 0)) -> MultiPolygon:
     """
     from rasterio.features import shapes  # heavy: imported when used
     from rasterio.transform import Affine
-    from shapely import make_valid, unary_union
+    from shapely import MultiPolygon, make_valid, unary_union
     from shapely.geometry import shape
 
+    if not mask.any():  # a crop of nothing has no pixel at all, which GDAL refuses
+        return MultiPolygon()
     place = Affine.translation(*offset)
     rings = shapes(mask.astype(np.uint8), mask=mask, connectivity=4, transform=place)
     return polygons_of(unary_union([make_valid(shape(ring)) for ring, _ in rings]))

@@ -17,10 +17,11 @@ from skycue.geo.raster import Raster
 from skycue.geo.tiles import PixelWindow, grid_of
 from skycue.model_folder import hash_of_bytes
 from skycue.raster_answers import RasterAnswer
-from skycue.raster_describer import NOTHING_VALID, describe_boxes
+from skycue.raster_describer import describe_boxes
 from skycue.scale.rasters import PLACE_ERRORS, note_of, open_planned, try_each
 from skycue.scale.rows import join_tables, rows_of
 from skycue.scale.work import DoUnit, Failure, Places, Unit, UnitRows
+from skycue.shown_windows import NOTHING_VALID
 
 if TYPE_CHECKING:
     import pyarrow as pa

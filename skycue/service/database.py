@@ -35,6 +35,12 @@ from skycue.errors import ConfigError, MissingToolError
 
 BUSY_TIMEOUT_S = 30
 """How long SQLite waits for another writer."""
+SQLITE_CONNECTIONS = 64
+"""More than there are threads that ask, so that none waits."""
+POSTGRES_CONNECTIONS = 20
+"""Of one server; PostgreSQL allows 100 in all unless it is told otherwise."""
+POOL_TIMEOUT_S = 120
+"""How long a thread waits for a connection."""
 WRITES = "skycue_writes"
 """Marks a connection whose transaction writes."""
 ID, OWNER = 64, 64
@@ -212,9 +218,19 @@ def _engine_of(url: str) -> Engine:
             )
         if parsed.get_backend_name() == "postgresql":
             return create_engine(
-                parsed, pool_pre_ping=True, connect_args={"client_encoding": "utf8"}
+                parsed,
+                pool_pre_ping=True,
+                pool_size=POSTGRES_CONNECTIONS,
+                max_overflow=0,
+                pool_timeout=POOL_TIMEOUT_S,
+                connect_args={"client_encoding": "utf8"},
             )
-        engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+        engine = create_engine(
+            parsed,
+            pool_size=SQLITE_CONNECTIONS,
+            pool_timeout=POOL_TIMEOUT_S,
+            connect_args={"timeout": BUSY_TIMEOUT_S},
+        )
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
             "database is no URL of SQLAlchemy: use sqlite:///FILE or "

@@ -20,6 +20,7 @@ from skycue.errors import ConflictError, QuotaError, SkycueError
 from skycue.geo.raster import Raster
 from skycue.region_describer import EncodedRegions, RegionDescriber
 from skycue.service.rasters import Rasters
+from skycue.shown_windows import ShownPixels, answer_of_nothing, read_shown
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +59,20 @@ class BoxRequest(NamedTuple):
     reply: Reply
 
 
+class _Window(NamedTuple):
+    """A window that was read, and encoded once something of it was asked for."""
+
+    pixels: ShownPixels
+    image: EncodedRegions
+
+
 class _Seen(NamedTuple):
-    """A box with the encoded window that it lies on."""
+    """A box with the window that it lies on."""
 
     request: BoxRequest
     raster: Raster
     shown: ShownWindow
-    image: EncodedRegions
+    window: _Window
 
 
 class BatchCounts(Protocol):
@@ -106,7 +114,7 @@ class RegionBatches:
         self._waiting: OrderedDict[str, deque[BoxRequest]] = OrderedDict()
         self._news = threading.Condition()
         self._stopping = False
-        self._images: OrderedDict[tuple[str, ShownWindow], EncodedRegions] = OrderedDict()
+        self._windows: OrderedDict[tuple[str, ShownWindow], _Window] = OrderedDict()
         self._thread = threading.Thread(target=self._serve, name="region-model", daemon=True)
 
     def start(self) -> None:
@@ -193,7 +201,12 @@ class RegionBatches:
         seen = []
         for request in batch:
             try:
-                seen.append(self._look(describer, request))
+                one = self._look(describer, request)
+                if one.window.pixels.holds_any(one.shown.to_shown(request.box)):
+                    seen.append(one)
+                    continue
+                nothing = answer_of_nothing(one.shown, request.box, describer.model)
+                request.reply.answer(nothing, one.shown, one.raster)
             except Exception as error:
                 self._tell_problem(request, error)
         if not seen:
@@ -211,32 +224,33 @@ class RegionBatches:
                     self._tell_problem(one.request, own)
 
     def _answer_together(self, describer: RegionDescriber, seen: Sequence[_Seen]) -> None:
-        pairs = [(one.image, one.shown.to_shown(one.request.box)) for one in seen]
+        pairs = [(one.window.image, one.shown.to_shown(one.request.box)) for one in seen]
         answers = describer.describe_pairs(
             pairs,
             ask=seen[0].request.ask,
             told=lambda row, caption: seen[row].request.reply.words(caption),
         )
         for one, answer in zip(seen, answers, strict=True):
-            one.request.reply.answer(answer, one.shown, one.raster)
+            one.request.reply.answer(one.window.pixels.cut(answer), one.shown, one.raster)
 
     def _look(self, describer: RegionDescriber, request: BoxRequest) -> _Seen:
         """Return the encoded window around a box, encoded once for all boxes on it."""
         with self._rasters.open(request.owner, request.raster) as raster:
             shown = window_of(request.box, raster.size, describer.needs)
             key = (request.raster, shown)
-            image = self._images.pop(key, None)
-            if image is None:
-                image = describer.encode(raster.read(shown.window, shown.size).pixels)
-            self._images[key] = image
-        self._forget_images()
-        return _Seen(request, raster, shown, image)
+            window = self._windows.pop(key, None)
+            if window is None:
+                pixels = read_shown(raster, shown)
+                window = _Window(pixels, describer.encode(pixels.pixels))
+            self._windows[key] = window
+        self._forget_windows()
+        return _Seen(request, raster, shown, window)
 
-    def _forget_images(self) -> None:
+    def _forget_windows(self) -> None:
         """Let go of the windows used longest ago."""
-        pixels = sum(shown.size[0] * shown.size[1] for _, shown in self._images)
-        while pixels > KEPT_PIXELS and len(self._images) > 1:
-            (_, shown), _ = self._images.popitem(last=False)
+        pixels = sum(shown.size[0] * shown.size[1] for _, shown in self._windows)
+        while pixels > KEPT_PIXELS and len(self._windows) > 1:
+            (_, shown), _ = self._windows.popitem(last=False)
             pixels -= shown.size[0] * shown.size[1]
 
     def _tell_problem(self, request: BoxRequest, error: Exception) -> None:

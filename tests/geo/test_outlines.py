@@ -1,6 +1,7 @@
 """Masks and labels to outlines in pixels."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -68,3 +69,8 @@ def test_regions_of_one_label_that_touch_at_a_corner_are_two() -> None:
     everywhere = unary_union([region.outline for region in class_polygons(labels)])
     assert everywhere.area == 5.0
     assert list(class_polygons(np.full((2, 2), -1))) == []
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (4, 5)])
+def test_a_mask_without_pixels_has_an_outline_without_polygons(shape: tuple[int, int]) -> None:
+    assert outline_mask(np.zeros(shape, dtype=np.bool_), (7, 8)).is_empty

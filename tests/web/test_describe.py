@@ -233,3 +233,15 @@ def test_an_image_without_a_place_is_exported_in_pixels_only(client: TestClient)
     picture = Image.open(io.BytesIO(client.get(place, params={"format": "png"}).content))
     assert picture.size == (64, 48)
     assert (np.array(picture) != PIXELS.transpose(1, 2, 0)).any()
+
+
+def test_nodata_is_neither_described_nor_masked(client: TestClient) -> None:
+    pixels = PIXELS.copy()
+    pixels[:, :, 40:] = 0
+    raster = upload(client, "a.tif", geotiff(pixels, nodata=0))["id"]
+    boxes = [{"box_id": "over", "box": [30, 4, 60, 20]}, {"box_id": "off", "box": [45, 4, 60, 20]}]
+    answers = client.post("/v1/describe", json={"raster": raster, "boxes": boxes}).json()["answers"]
+    over, off = answers
+    assert over["phrases"][0]["box"] == [30, 4, 40, 20]
+    assert (off["caption"], off["phrases"]) == ("", [])
+    assert "nodata" in off["flags"][0]

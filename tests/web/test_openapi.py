@@ -56,7 +56,7 @@ def test_every_route_answers_as_its_schema_says(tmp_path: Path) -> None:
     problems = []
     with running(tmp_path) as server:
         schema = schemathesis.openapi.from_url(f"{server.address}/v1/openapi.json")
-        operations = [found.ok() for found in schema.get_all_operations()]
+        operations: list[Any] = [found.ok() for found in schema.get_all_operations()]  # type: ignore[union-attr]
         assert len(operations) >= 28
         for operation in operations:
             try:
