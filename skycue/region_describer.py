@@ -181,7 +181,7 @@ class RegionDescriber:
             features = None
             if not network.config.windows:
                 padded = Frame.padded(size, network.segmenter.input_size)
-                features = network.segmenter.encode(self.answerer.show(rows, [padded]))
+                features = network.segmenter.encode(self.answerer.show(rows, [padded])).contiguous()
         return EncodedImage(tokens, features)
 
     @torch.no_grad()

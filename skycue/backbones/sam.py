@@ -114,7 +114,7 @@ class SamSegmenter(Segmenter):
     def encode(self, pixels: Tensor) -> MaskFeatures:
         """Encode RGB in [0, 1], [B, 3, S, S], to one map [B, D, S/16, S/16]."""
         encoded = self.vision_encoder((pixels - self.mean) / self.std)
-        return MaskFeatures(encoded.last_hidden_state.contiguous())  # as it comes back from a file
+        return MaskFeatures(encoded.last_hidden_state)
 
     def decode(
         self, features: MaskFeatures, queries: Tensor, boxes: Tensor | None = None

@@ -27,6 +27,13 @@ class MaskFeatures(NamedTuple):
         """Return the features of some images, by their numbers [R]; an image may stand twice."""
         return MaskFeatures(self.coarse[index], tuple(level[index] for level in self.fine))
 
+    def contiguous(self) -> "MaskFeatures":
+        """Return the features in the order of memory in which they come back from a file.
+
+        In another order sums are rounded in another way.
+        """
+        return MaskFeatures(self.coarse.contiguous(), tuple(f.contiguous() for f in self.fine))
+
 
 class MaskOutput(NamedTuple):
     """Masks of queries.

@@ -26,7 +26,7 @@ from tests.web.test_scenes import LABELS, halves
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.service,
-    pytest.mark.skipif(not postgres.is_installed(), reason="service: PostgreSQL is not installed"),
+    pytest.mark.postgresql,
     # botocore calls utcnow, which Python 3.12 deprecates; s3fs leaves its loop's sockets to the end
     pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
