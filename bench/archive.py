@@ -28,7 +28,8 @@ from PIL import Image
 from bench.timing import NO_TARGET, Options, Result, read_options, report
 from skycue.backbones.pretrained import load_clip
 from skycue.encoding import SceneEncoder
-from skycue.geo.raster import GeoReference, Raster
+from skycue.geo.georeference import GeoReference
+from skycue.geo.raster import Raster
 from skycue.geo.tiles import grid_of
 from skycue.geo.write_raster import write_raster
 from skycue.inference import SceneClassifier

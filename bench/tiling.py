@@ -30,7 +30,8 @@ from skycue.backbones.pretrained import load_clip
 from skycue.encoding import SceneEncoder
 from skycue.geo.cells import CellGrid
 from skycue.geo.cog import write_cog
-from skycue.geo.raster import GeoReference, Raster
+from skycue.geo.georeference import GeoReference
+from skycue.geo.raster import Raster
 from skycue.inference import SceneClassifier
 from skycue.scene_config import config_of
 from skycue.scene_windows import SCORED_AT_ONCE, classify_windows

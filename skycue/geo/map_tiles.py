@@ -76,7 +76,7 @@ def _pixel_tile(
 
 def _meets(extent: tuple[float, float, float, float], z: int, x: int, y: int) -> bool:
     """Tell whether a tile of web maps and an extent in metres share an area."""
-    side, half = MERCATOR_WORLD_M / 2**z, MERCATOR_WORLD_M / 2
+    side, half = MERCATOR_WORLD_M / 2.0**z, MERCATOR_WORLD_M / 2
     west, north = x * side - half, half - y * side
     x_min, y_min, x_max, y_max = extent
     return west < x_max and west + side > x_min and north > y_min and north - side < y_max

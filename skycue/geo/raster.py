@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from skycue.errors import BandError, ImageReadError
 from skycue.files import sha256_of
 from skycue.geo.bands import BandChoice, choose_bands
-from skycue.geo.georeference import GeoReference as GeoReference
-from skycue.geo.georeference import read_georeference
+from skycue.geo.georeference import GeoReference, read_georeference
 from skycue.geo.raster_files import check_local, open_dataset
 from skycue.geo.raster_values import RasterValues
 from skycue.geo.stretch import Stretch, find_stretch

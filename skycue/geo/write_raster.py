@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skycue.errors import GeoError
-from skycue.geo.raster import GeoReference
+from skycue.geo.georeference import GeoReference
 
 
 def check_metric_crs(crs: str) -> None:

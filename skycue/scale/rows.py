@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from skycue.geo.feature_files import COVERING, GEOMETRY, Feature, feature_table
-from skycue.geo.raster import GeoReference
+from skycue.geo.georeference import GeoReference
 from skycue.scale.parts import GEO
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from skycue.errors import GeoError
 from skycue.geo.cells import CellGrid
-from skycue.geo.raster import GeoReference
+from skycue.geo.georeference import GeoReference
 from skycue.geo.tiles import PixelWindow
 
 

@@ -14,7 +14,8 @@ from rasterio.transform import Affine
 
 import skycue
 from skycue.errors import GeoError, ImageReadError
-from skycue.geo.raster import GeoReference, has_georeference, read_raster
+from skycue.geo.georeference import GeoReference
+from skycue.geo.raster import has_georeference, read_raster
 
 PLACE = Affine(0.5, 0.0, 593000.0, 0.0, -0.5, 5750000.0)
 RGB = np.random.default_rng(3).integers(0, 256, (3, 20, 30)).astype(np.uint8)

@@ -13,7 +13,8 @@ from rasterio.transform import Affine
 from skycue.backbones.clip import Clip
 from skycue.backbones.clip_folder import save_clip
 from skycue.errors import GeoError
-from skycue.geo.raster import GeoReference, Raster
+from skycue.geo.georeference import GeoReference
+from skycue.geo.raster import Raster
 from skycue.geo.tiles import PixelWindow, grid_of
 from skycue.inference import SceneClassifier
 from skycue.scale.classify_work import ClassifyWork, open_classify_work

@@ -11,7 +11,8 @@ from rasterio.transform import Affine
 
 from skycue.boxes import PlacedBox
 from skycue.errors import BoxError
-from skycue.geo.raster import GeoReference, Raster
+from skycue.geo.georeference import GeoReference
+from skycue.geo.raster import Raster
 from skycue.raster_describer import describe_boxes
 from skycue.region_describer import RegionDescriber
 from skycue.scale.compact import compact

@@ -10,7 +10,7 @@ from shapely import MultiPolygon, box
 
 from skycue.errors import GeoError
 from skycue.geo.feature_files import Feature
-from skycue.geo.raster import GeoReference
+from skycue.geo.georeference import GeoReference
 from skycue.scale.rows import join_tables, merge_geo, rows_of
 
 COLUMNS = pa.schema([("name", pa.string()), ("score", pa.float32()), ("n", pa.int32())])

@@ -69,7 +69,7 @@ def write_rendered(
         path = folder / f"{image.seed:06d}.png"
         Image.fromarray(np.ascontiguousarray(image.pixels.transpose(1, 2, 0))).save(path)
         return path
-    from skycue.geo.raster import GeoReference
+    from skycue.geo.georeference import GeoReference
     from skycue.geo.write_raster import check_metric_crs, write_raster
 
     check_metric_crs(crs)
