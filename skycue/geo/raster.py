@@ -54,7 +54,8 @@ class Raster:
     """A raster file, read window by window.
 
     Holds no pixels. It may be used by several threads and sent to other processes; each opens the
-    file for itself.
+    file for itself. Start processes by "spawn" where threads have read before: GDAL and PROJ may
+    hold locks that a forked child never gets.
 
     Attributes:
         path: The file.
