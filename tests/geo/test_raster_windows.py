@@ -230,7 +230,7 @@ def _exit_by_handle(raster: Raster, inherited: object) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
 def test_a_forked_child_opens_a_dataset_of_its_own(rgb: Raster) -> None:
     child = multiprocessing.get_context("fork").Process(
-        target=_exit_by_handle, args=(rgb, rgb._values.dataset())
+        target=_exit_by_handle, args=(rgb, rgb._values.dataset()), daemon=True
     )
     child.start()
     child.join(60)
@@ -241,7 +241,7 @@ def test_a_forked_child_opens_a_dataset_of_its_own(rgb: Raster) -> None:
 def test_a_child_reads_although_a_thread_of_its_parent_was_opening_a_file(rgb: Raster) -> None:
     with raster_files._OPENING:
         child = multiprocessing.get_context("fork").Process(
-            target=_sum_of, args=(rgb, PixelWindow(0, 0, 9, 9))
+            target=_sum_of, args=(rgb, PixelWindow(0, 0, 9, 9)), daemon=True
         )
         child.start()
         child.join(60)
