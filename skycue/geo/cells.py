@@ -1,20 +1,16 @@
 """The cells of a map that is coarser than its raster, and the window that speaks for each."""
 
-from collections.abc import Sequence
-from typing import overload
-
 from skycue.geo.georeference import GeoReference
-from skycue.geo.tiles import PixelWindow, grid_of
+from skycue.geo.tiles import PixelWindow, RowsOfWindows, grid_of
 
 
-class CellGrid(Sequence[PixelWindow]):
+class CellGrid(RowsOfWindows):
     """Square cells of a stride that cover a raster from its first pixel, each with its window.
 
     A cell's window has the cell in its middle; at the edges of the raster it is shifted inside, so
     that it shows nothing that is not there, and still holds the cell. Only a raster that is smaller
     than a window has windows that reach outside, by as much on both sides. In contrast to
-    `WindowGrid` the cells leave no border of the raster out. Cells stand row by row; their windows
-    are made when they are asked for.
+    `WindowGrid` the cells leave no border of the raster out.
 
     Attributes:
         size: (height, width) of the raster.
@@ -23,6 +19,8 @@ class CellGrid(Sequence[PixelWindow]):
         rows: Cells from top to bottom.
         columns: Cells from left to right; the last row and column may reach outside.
     """
+
+    noun = "cell"
 
     def __init__(self, size: tuple[int, int], window: int, stride: int) -> None:
         """Lay cells over a raster.
@@ -42,20 +40,8 @@ class CellGrid(Sequence[PixelWindow]):
             [self._start(cell, length) for cell in range(-(-length // stride))] for length in size
         )
 
-    def __len__(self) -> int:
-        return self.rows * self.columns
-
-    @overload
-    def __getitem__(self, index: int) -> PixelWindow: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[PixelWindow]: ...
-    def __getitem__(self, index: int | slice) -> PixelWindow | list[PixelWindow]:
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"cell {index} of {len(self)}")
-        row, column = divmod(place, self.columns)
+    def window_at(self, row: int, column: int) -> PixelWindow:
+        """Return the window of the cell in a row and a column."""
         return PixelWindow(self._x[column], self._y[row], self.window, self.window)
 
     def _start(self, cell: int, length: int) -> int:

@@ -1,5 +1,6 @@
 """Windows of a raster in pixels, and the regular grids that cover a whole raster with them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, overload
 
@@ -35,8 +36,41 @@ class PixelWindow(NamedTuple):
         return PixelWindow(left, top, right - left, bottom - top)
 
 
-class WindowGrid(Sequence[PixelWindow]):
-    """Square windows whose corners lie a stride apart: row by row, each made when it is asked for.
+class RowsOfWindows(Sequence[PixelWindow], ABC):
+    """Windows row by row, each made when it is asked for.
+
+    Attributes:
+        rows: Windows from top to bottom.
+        columns: Windows from left to right.
+        noun: What a message calls one of them.
+    """
+
+    rows: int
+    columns: int
+    noun = "window"
+
+    @abstractmethod
+    def window_at(self, row: int, column: int) -> PixelWindow:
+        """Return the window in a row and a column."""
+
+    def __len__(self) -> int:
+        return self.rows * self.columns
+
+    @overload
+    def __getitem__(self, index: int) -> PixelWindow: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PixelWindow]: ...
+    def __getitem__(self, index: int | slice) -> PixelWindow | list[PixelWindow]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"{self.noun} {index} of {len(self)}")
+        return self.window_at(*divmod(place, self.columns))
+
+
+class WindowGrid(RowsOfWindows):
+    """Square windows whose corners lie a stride apart.
 
     The window in row r and column c starts at pixel (c * stride, r * stride). There are as few
     windows as cover the raster, so the last ones may reach outside: they are never shifted, for a
@@ -53,20 +87,8 @@ class WindowGrid(Sequence[PixelWindow]):
         self.window, self.stride = window, stride
         self.rows, self.columns = (1 + max(0, -((window - length) // stride)) for length in size)
 
-    def __len__(self) -> int:
-        return self.rows * self.columns
-
-    @overload
-    def __getitem__(self, index: int) -> PixelWindow: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[PixelWindow]: ...
-    def __getitem__(self, index: int | slice) -> PixelWindow | list[PixelWindow]:
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"window {index} of {len(self)}")
-        row, column = divmod(place, self.columns)
+    def window_at(self, row: int, column: int) -> PixelWindow:
+        """Return the window in a row and a column."""
         return PixelWindow(column * self.stride, row * self.stride, self.window, self.window)
 
 
