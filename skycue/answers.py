@@ -43,6 +43,22 @@ class AnswerPhrase:
     class_score: float | None = None
     """Probability of the class, where a scene classifier named it."""
 
+    def annotation(self, number: int, *, image: int, category: int) -> dict[str, JsonValue] | None:
+        """Return what COCO says of the mask; None without pixels, for COCO has no empty masks."""
+        if self.mask is None or self.box is None:
+            return None
+        return {
+            "id": number,
+            "image_id": image,
+            "category_id": category,
+            "segmentation": self.mask.to_rle().model_dump(mode="json"),
+            "area": self.mask.area,
+            "bbox": list(xyxy_to_xywh(self.box)),
+            "iscrowd": 0,
+            "score": self.score,
+            "phrase": self.text,
+        }
+
     @classmethod
     def of_mask(
         cls,
@@ -152,22 +168,10 @@ class Answer:
         image: JsonValue = {"id": 1, "file_name": self.image, "width": width, "height": height}
         annotations: list[JsonValue] = []
         for number, phrase in enumerate(self.phrases):
-            if phrase.mask is None or phrase.box is None:
-                continue
-            annotations.append(
-                {
-                    "id": number + 1,
-                    "image_id": 1,
-                    "category_id": names.index(phrase.class_name or UNNAMED) + 1,
-                    "segmentation": phrase.mask.to_rle().model_dump(mode="json"),
-                    "area": phrase.mask.area,
-                    "bbox": list(xyxy_to_xywh(phrase.box)),
-                    "iscrowd": 0,
-                    "score": phrase.score,
-                    "phrase": phrase.text,
-                    "prompted": number == self.prompted,
-                }
-            )
+            category = names.index(phrase.class_name or UNNAMED) + 1
+            annotation = phrase.annotation(number + 1, image=1, category=category)
+            if annotation is not None:
+                annotations.append({**annotation, "prompted": number == self.prompted})
         categories: list[JsonValue] = [
             {"id": number, "name": name} for number, name in enumerate(names, start=1)
         ]

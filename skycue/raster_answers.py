@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from skycue.answers import UNNAMED, Answer, AnswerJson, AnswerPhrase
 from skycue.box_windows import ShownWindow
-from skycue.boxes import Box, PlacedBox, xyxy_to_xywh
+from skycue.boxes import Box, PlacedBox
 from skycue.errors import GeoError
 from skycue.geo.areas import area_m2
 from skycue.geo.feature_files import Feature
@@ -143,12 +143,13 @@ def coco_of(answers: Iterable[RasterAnswer], model: str) -> dict[str, JsonValue]
         model: Name of the model that gave them.
     """
     images: dict[tuple[str, ShownWindow], dict[str, JsonValue]] = {}
+    numbers: dict[tuple[str, ShownWindow], int] = {}
     annotations: list[JsonValue] = []
     categories: dict[str, int] = {}
     for each in answers:
         answer, (height, width) = each.answer, each.shown.size
         key = (answer.image, each.shown)
-        image_id = len(images) + 1 if key not in images else images[key]["id"]
+        image_id = numbers.setdefault(key, len(numbers) + 1)
         images.setdefault(
             key,
             {
@@ -161,25 +162,18 @@ def coco_of(answers: Iterable[RasterAnswer], model: str) -> dict[str, JsonValue]
             },
         )
         for number, phrase in enumerate(answer.phrases):
-            if phrase.mask is None or phrase.box is None:
+            if phrase.box is None:
                 continue
             name = phrase.class_name or UNNAMED
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": categories.setdefault(name, len(categories) + 1),
-                    "segmentation": phrase.mask.to_rle().model_dump(mode="json"),
-                    "area": phrase.mask.area,
-                    "bbox": list(xyxy_to_xywh(phrase.box)),
-                    "iscrowd": 0,
-                    "score": phrase.score,
-                    "phrase": phrase.text,
+            category = categories.setdefault(name, len(categories) + 1)
+            annotation = phrase.annotation(len(annotations) + 1, image=image_id, category=category)
+            if annotation is not None:
+                own: dict[str, JsonValue] = {
                     "caption": answer.caption,
                     "box_id": each.placed.id,
                     "prompted": number == answer.prompted,
                 }
-            )
+                annotations.append(annotation | own)
     return {
         "info": {"description": "phrases of described boxes", "contributor": model},
         "images": list(images.values()),
