@@ -34,7 +34,7 @@ SHARD_IMAGES = 256
 """Images encoded between two writes to the store: what a killed run loses at most."""
 READ_THREADS = 4
 """Threads that hash and decode files."""
-TOWER_FIELDS: tuple[Need, ...] = ("embedding", "tokens")
+TOWER_FIELDS: tuple[Need, ...] = ("patches", "embedding", "tokens", "moments")
 """What the image tower gives."""
 
 
@@ -124,7 +124,8 @@ class SceneEncoder:
     ) -> ImageInputs:
         """Return what a method needs to know of images, on the CPU.
 
-        Token maps are rounded to float16, kept or not, so that both give the same result.
+        All that the image tower gives but the embeddings is rounded to float16, kept or not, so
+        that both give the same result.
         Captions describe the whole image, also under random crops.
 
         Args:
@@ -237,7 +238,7 @@ class SceneEncoder:
             self.counts.reused + n_known, self.counts.computed + len(kept.missing)
         )
         for shard in _pieces(kept.missing, SHARD_IMAGES):
-            encoded = self._run_tower(read(shard), advance)
+            encoded = self._run_tower(read(shard), list(found), advance)
             for name, rows in found.items():
                 of_key = dict(zip((keys[n] for n in shard), encoded[name], strict=True))
                 new = {key: row for key, row in of_key.items() if key not in rows}
@@ -257,20 +258,20 @@ class SceneEncoder:
 
     @torch.no_grad()
     def _run_tower(
-        self, pixels: Iterator[Tensor], advance: Callable[[int], None]
+        self, pixels: Iterator[Tensor], names: Sequence[Need], advance: Callable[[int], None]
     ) -> dict[Need, Tensor]:
-        """Encode images [3, S, S] in batches; embeddings as float32, token maps as float16."""
-        embeddings, tokens = [], []
+        """Encode images [3, S, S] in batches; embeddings as float32, all else as float16."""
+        batches: list[dict[Need, Tensor]] = []
         while batch := list(itertools.islice(pixels, self.batch_size)):
             with (
                 explain_out_of_memory(f"encoding_batch or --batch-size (now {self.batch_size})"),
                 autocast(self.clip.device, self.dtype),
             ):
-                encoded = self.clip.encode_image_tokens(torch.stack(batch).to(self.clip.device))
-            embeddings.append(encoded.embedding.float().cpu())
-            tokens.append(encoded.tokens.half().cpu())
+                batches.append(
+                    tower_fields(self.clip, torch.stack(batch).to(self.clip.device), names)
+                )
             advance(len(batch))
-        return {"embedding": torch.cat(embeddings), "tokens": torch.cat(tokens)}
+        return {name: torch.cat([batch[name] for batch in batches]) for name in names}
 
     def _read(
         self, paths: Sequence[Path], keys: Sequence[str], crops: RandomCrops | None
@@ -317,6 +318,30 @@ class SceneEncoder:
         dtype = str(self.dtype).removeprefix("torch.")
         space = f"{name}-{self.clip.fingerprint}-{dtype}-{ENCODING_VERSION}"
         return f"{space}/{part}" if part else space
+
+
+def tower_fields(clip: Clip, pixels: Tensor, names: Collection[Need]) -> dict[Need, Tensor]:
+    """Return fields of the image tower as they are kept, on the CPU.
+
+    Args:
+        clip: The backbone.
+        pixels: RGB in [0, 1] on its device, [B, 3, S, S].
+        names: Of `TOWER_FIELDS`; blocks that none of them reads are not run.
+
+    Returns:
+        Embeddings in float32, all else in float16; [B, ...] each.
+    """
+    fields: dict[Need, Tensor] = {"patches": clip.embed_image(pixels)}
+    if set(names) != {"patches"}:
+        layers = range(clip.config.image.layers) if "moments" in names else ()
+        encoded = clip.encode_patches(fields["patches"], layers=layers)
+        fields |= {"embedding": encoded.embedding, "tokens": encoded.tokens}
+        if layers:
+            maps = torch.stack(encoded.maps, dim=1).float()  # [B, layers, 1+N, V]
+            mean, std = maps.mean(dim=2), maps.std(dim=2, correction=0)
+            fields["moments"] = torch.stack([mean, std], dim=2)
+    dtypes = {name: torch.float32 if name == "embedding" else torch.float16 for name in names}
+    return {name: fields[name].to("cpu", dtype) for name, dtype in dtypes.items()}
 
 
 def _pieces(positions: Sequence[int], size: int) -> Iterator[Sequence[int]]:

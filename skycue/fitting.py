@@ -1,12 +1,12 @@
 """Fit a prompt method to labelled images, and score images with it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skycue.backbones.captioner import open_text_source
 from skycue.backbones.clip import Clip
@@ -14,7 +14,7 @@ from skycue.backbones.sentence import SentenceEncoder, default_sentence_encoder
 from skycue.data.scenes import SceneItem
 from skycue.device import autocast, explain_out_of_memory
 from skycue.encoding import RandomCrops, SceneEncoder
-from skycue.errors import DeviceError
+from skycue.errors import ConfigError, DeviceError
 from skycue.scene_config import SceneConfig
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.bimors import BiMoRSConfig
@@ -33,8 +33,10 @@ class FittedMethod(NamedTuple):
     method: PromptMethod
     config: SceneConfig
     """The configuration, with what was left to the encoder filled in."""
-    epochs: tuple[EpochRecord, ...]
+    epochs: tuple[EpochRecord, ...] = ()
     """How training went; empty where it has no epochs."""
+    interpolation: float | None = None
+    """Share of what was learned that was kept, where the configuration says `interpolate`."""
 
 
 def open_encoder(
@@ -109,14 +111,17 @@ def fit_method(
     torch.manual_seed(seed)  # random starts read the global generator
     method = build_method(encoder.clip, config.method).eval()
     if method.trains == "nothing":
-        return FittedMethod(method, config, ())
+        return FittedMethod(method, config)
     labels = labels_of(items)
     paths = [item.path for item in items]
     if method.trains == "solver":
         method.solve(encoder.encode(paths, method.needs), labels, prompt_names)
-        return FittedMethod(method, config, ())
+        return FittedMethod(method, config)
     if encoder.dtype == torch.float16:
         raise DeviceError("float16 is too coarse to train in: use --dtype bfloat16 or float32.")
+    if type(method).start_from is not PromptMethod.start_from:
+        method.start_from(encoder.encode(paths, method.needs), labels, prompt_names)
+    start = {name: p.detach().clone() for name, p in method.learned_parameters().items()}
     inputs_of = _inputs_of_batch(paths, config, encoder, seed, method)
     device = encoder.clip.device
 
@@ -126,7 +131,7 @@ def fit_method(
             return method.loss(inputs_of(batch).to(device), targets, prompt_names)
 
     validate = None
-    if validation and config.train.keep == "best_validation":
+    if validation and picks_by_validation(config):
         validate = _validation(method, validation, prompt_names, encoder)
     with explain_out_of_memory("train.batch_size or method.text_memory_mb (--set)"):
         epochs = train(
@@ -137,10 +142,18 @@ def fit_method(
             seed=seed,
             state=state,
             run=_identity(items, prompt_names, config, encoder),
-            validate=validate,
+            validate=validate if config.train.keep == "best_validation" else None,
             after_step=after_step,
         )
-    return FittedMethod(method, config, tuple(epochs))
+    if not config.train.interpolate:
+        return FittedMethod(method, config, tuple(epochs))
+    share = _interpolate(method.learned_parameters(), start, config.train.interpolate, validate)
+    return FittedMethod(method, config, tuple(epochs), share)
+
+
+def picks_by_validation(config: SceneConfig) -> bool:
+    """Say whether validation images decide what is kept of a training."""
+    return config.train.keep == "best_validation" or len(config.train.interpolate) > 1
 
 
 def with_caption_width(config: SceneConfig, encoder: SceneEncoder) -> SceneConfig:
@@ -218,6 +231,46 @@ def _validation(
         return float((predictions == labels).double().mean())
 
     return validate
+
+
+@torch.no_grad()
+def _interpolate(
+    parameters: Mapping[str, nn.Parameter],
+    start: Mapping[str, Tensor],
+    shares: Sequence[float],
+    validate: Callable[[], float] | None,
+) -> float:
+    """Leave (1 - a) start + a learned in the parameters, and return the share a that was taken.
+
+    Args:
+        parameters: As they were learned.
+        start: The same before training.
+        shares: Values of a; of several the one that validates best, of equal ones the smallest.
+        validate: Returns a number to be high; needed for several.
+
+    Raises:
+        ConfigError: If one of several is to be chosen and there are no validation images.
+    """
+    learned = {name: p.detach().clone() for name, p in parameters.items()}
+
+    def set_to(share: float) -> None:
+        for name, parameter in parameters.items():
+            parameter.copy_(torch.lerp(start[name], learned[name], share))
+
+    if len(shares) > 1 and validate is None:
+        raise ConfigError(
+            f"train.interpolate has {len(shares)} values to choose from by validation, but there "
+            "are no validation images: add some, or give one value."
+        )
+    taken = shares[0]
+    if validate is not None:
+        scores: dict[float, float] = {}
+        for share in sorted(shares):
+            set_to(share)
+            scores[share] = validate()
+        taken = max(scores, key=scores.__getitem__)
+    set_to(taken)
+    return taken
 
 
 def _identity(

@@ -158,7 +158,12 @@ class SceneClassifier:
             state=state,
             after_step=after_step,
         )
-        facts = FitFacts(seed=seed, n_train=len(items), epochs=fitted.epochs)
+        facts = FitFacts(
+            seed=seed,
+            n_train=len(items),
+            epochs=fitted.epochs,
+            interpolation=fitted.interpolation,
+        )
         return cls(fitted.method, encoder, fitted.config, class_names, facts, backbone)
 
     @classmethod

@@ -50,6 +50,8 @@ class FitFacts(Config):
     """Validation images."""
     epochs: tuple[EpochRecord, ...] = ()
     """How training went."""
+    interpolation: float | None = None
+    """Share of what was learned that was kept, where the configuration says `interpolate`."""
 
 
 class ModelRecord(Config):

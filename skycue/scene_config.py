@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,11 @@ class SceneTrainConfig(TrainConfig):
     augment: Literal["none", "released"] = "none"
     """Encode each image once, or take a random crop and flip of it in each epoch, as the released
     code of CoOp and its heirs does; captions describe the whole image either way."""
+    interpolate: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    """End between the start and what was learned, at (1 - a) start + a learned (Ilharco et al.,
+    "Patching open-vocabulary models by interpolating weights" (PAINT), NeurIPS 2022, section 3,
+    https://arxiv.org/abs/2208.05592). Several values of a: the one that validates best is kept,
+    of equal ones the smallest. None leaves what was learned."""
 
 
 DEFAULT_METHOD = "bimors"

@@ -118,7 +118,8 @@ def train(
     optimizer = build_optimizer(parameters, config)
     if shared is not None:
         parameters = shared.prepare(parameters, optimizer)
-    progress = TrainingState(parameters, optimizer, average_decay=config.average_decay)
+    weights = config.epoch_weights()
+    progress = TrainingState(parameters, optimizer, config.average_decay, weights)
     if state is not None:
         progress.keep_in(state, _identity(config, seed, n_items, run or {}))
     descent = _Descent(optimizer, loss_of, counts_of, config, seed, shared)

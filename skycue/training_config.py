@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from skycue.config import Config
@@ -22,6 +22,15 @@ class GroupConfig(Config):
     """Factor on the learning rate; several patterns that fit multiply."""
     weight_decay: float | None = Field(default=None, ge=0)
     """Weight decay in place of the run's; the last pattern that fits counts."""
+
+
+class EpochWeights(Config):
+    """A Gaussian over epochs: how much each epoch's parameters weigh in an average."""
+
+    mean: float = Field(gt=0)
+    """Epoch that weighs most, counted from 1."""
+    std: float = Field(gt=0)
+    """Standard deviation in epochs."""
 
 
 class TrainConfig(Config):
@@ -59,12 +68,39 @@ class TrainConfig(Config):
     """Longer gradients, over all parameters, are cut to this length."""
     average_decay: float | None = Field(default=None, gt=0, lt=1)
     """Keep an exponential moving average of the parameters with this decay, and end with it."""
+    epoch_average: EpochWeights | None = None
+    """End with a mean of the parameters after each epoch, weighted by a Gaussian over epochs, as
+    PromptSRC does (Khattak et al., ICCV 2023, eq. 6)."""
     keep: Literal["last", "best_validation"] = "last"
     """End with the last epoch, or with the first of those that validate best."""
     validate_every: int = Field(default=1, ge=1)
     """Epochs between validations; the last epoch is always validated."""
     save_every_s: float = Field(default=60.0, ge=0)
     """Seconds between saves of the state inside an epoch; each epoch ends with one too."""
+
+    def epoch_weights(self) -> tuple[float, ...]:
+        """Return the weight of each epoch in the mean that the run ends with; they add up to 1."""
+        if self.epoch_average is None:
+            return ()
+        mean, std = self.epoch_average.mean, self.epoch_average.std
+        weights = [math.exp(-((n - mean) ** 2) / (2 * std**2)) for n in range(1, self.epochs + 1)]
+        return tuple(weight / sum(weights) for weight in weights)
+
+    @model_validator(mode="after")
+    def _one_result(self) -> Self:
+        if self.epoch_average is None:
+            return self
+        if self.average_decay is not None or self.keep != "last":
+            raise ValueError(
+                "epoch_average already says what the run ends with: leave out average_decay, and "
+                "keep: best_validation"
+            )
+        if self.epoch_average.mean > self.epochs + 3 * self.epoch_average.std:
+            raise ValueError(
+                f"epoch_average.mean {self.epoch_average.mean:g} lies far behind the last of "
+                f"{self.epochs} epochs: lower it, or train longer"
+            )
+        return self
 
 
 def learning_rate(config: TrainConfig, *, epoch: int, step: int, steps: int) -> float:

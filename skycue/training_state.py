@@ -7,7 +7,7 @@ gathered for it.
 import json
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -46,13 +46,16 @@ class TrainingState:
         self,
         parameters: Mapping[str, nn.Parameter],
         optimizer: torch.optim.Optimizer,
-        *,
-        average_decay: float | None,
+        average_decay: float | None = None,
+        epoch_weights: Sequence[float] = (),
     ) -> None:
         self.parameters = parameters
         self.optimizer = optimizer
         self.average_decay = average_decay
         self.average = _copies(parameters) if average_decay is not None else None
+        self.epoch_weights = epoch_weights
+        """Of each epoch in the mean over epochs that the run ends with; none if it does not."""
+        self.epoch_mean = _zeros(parameters) if epoch_weights else None
         self.best: Tensors | None = None
         self.best_validation = float("-inf")
         self.records: list[EpochRecord] = []
@@ -87,6 +90,10 @@ class TrainingState:
         )
         self.records.append(record)
         self.step, self.loss_sum = 0, 0.0
+        if self.epoch_mean is not None:
+            weight = self.epoch_weights[record.epoch - 1]
+            for name, parameter in self.parameters.items():
+                self.epoch_mean[name].add_(parameter.detach(), alpha=weight)
         if validation is not None and validation > self.best_validation:
             self.best_validation = validation
             self.best = _copies(self.average or self.parameters)
@@ -107,7 +114,7 @@ class TrainingState:
 
     def leave_result(self, *, best: bool) -> None:
         """Give the parameters the values that the run ends with."""
-        result = self.best if best else self.average
+        result = self.best if best else self.average or self.epoch_mean
         if result is not None:
             self._set_parameters(result)
 
@@ -153,6 +160,7 @@ class TrainingState:
         """Return all tensors of the state by their names in the file, gathered and whole."""
         tensors = _prefixed("parameter", _copies(self.parameters))
         tensors |= _prefixed("average", self.average or {}) | _prefixed("best", self.best or {})
+        tensors |= _prefixed("epoch_mean", self.epoch_mean or {})
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= _prefixed(f"optimizer.{index}", values)
         tensors = {name: whole(tensor).contiguous() for name, tensor in tensors.items()}
@@ -176,6 +184,8 @@ class TrainingState:
         self._set_parameters(self._placed(_without_prefix("parameter", tensors)))
         if self.average is not None:
             self.average = self._placed(_without_prefix("average", tensors))
+        if self.epoch_mean is not None:
+            self.epoch_mean = self._placed(_without_prefix("epoch_mean", tensors))
         if position["best_validation"] is not None:
             self.best = self._placed(_without_prefix("best", tensors))
             self.best_validation = position["best_validation"]
@@ -233,6 +243,10 @@ def _chance_name(device: str, process: int) -> str:
 
 def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _zeros(tensors: Mapping[str, Tensor]) -> Tensors:
+    return {name: torch.zeros_like(tensor.detach()) for name, tensor in tensors.items()}
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:

@@ -55,10 +55,31 @@ def test_an_image_is_encoded_as_the_clip_encodes_it(tiny_clip: Clip, paths: list
         assert_close(inputs.require("tokens")[index], alone.tokens[0].half())
 
 
+def test_patches_and_moments_are_what_the_tower_gives(tiny_clip: Clip, paths: list[Path]) -> None:
+    inputs = SceneEncoder(tiny_clip).encode(paths[:2], {"patches", "moments"})
+    pixels = torch.stack([preprocess(read_image(path), 32) for path in paths[:2]])
+    assert_close(inputs.require("patches"), tiny_clip.embed_image(pixels).half())
+    maps = tiny_clip.encode_image_tokens(pixels, layers=[0, 1]).maps  # [2, 1+N, V] each
+    for block, tokens in enumerate(maps):
+        mean = tokens.mean(dim=1)
+        deviation = (tokens - mean[:, None]).square().mean(dim=1).sqrt()
+        assert_close(inputs.require("moments")[:, block, 0], mean.half())
+        assert_close(inputs.require("moments")[:, block, 1], deviation.half())
+
+
+def test_patches_alone_run_no_block(
+    tiny_clip: Clip, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny_clip.image, "blocks", None)
+    inputs = SceneEncoder(tiny_clip).encode(paths[:1], {"patches"})
+    assert inputs.embedding is None
+    assert inputs.require("patches").shape == (1, 5, 32)
+
+
 def test_kept_encodings_equal_fresh_ones(
     tiny_clip: Clip, paths: list[Path], tmp_path: Path
 ) -> None:
-    needs: tuple[Need, ...] = ("embedding", "tokens")
+    needs: tuple[Need, ...] = ("patches", "embedding", "tokens", "moments")
     fresh = SceneEncoder(tiny_clip).encode(paths, needs)
     store = EncodingStore(tmp_path / "store")
     SceneEncoder(tiny_clip, store=store).encode(paths, needs)
@@ -152,7 +173,7 @@ def test_running_out_of_memory_names_the_setting_to_lower(
     def fail(pixels: Tensor) -> None:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(tiny_clip, "encode_image_tokens", fail)
+    monkeypatch.setattr(tiny_clip, "embed_image", fail)
     with pytest.raises(OutOfMemoryError, match=r"lower encoding_batch or --batch-size \(now 7\)"):
         SceneEncoder(tiny_clip, batch_size=7).encode(paths, {"embedding"})
 

@@ -254,6 +254,24 @@ def test_an_epoch_is_chosen_by_validation_images(scene_folder: Path, backbone: s
     assert fitted.facts.validation_accuracy == max(score for score in scores if score is not None)
 
 
+def test_learned_weights_can_end_between_start_and_end(scene_folder: Path, backbone: str) -> None:
+    def fit(*shares: float) -> SceneClassifier:
+        train = {"epochs": 2, "lr": 0.1, "warmup_epochs": 0, "interpolate": shares}
+        config = SceneConfig.model_validate({"method": {"name": "coop"}, "train": train})
+        return SceneClassifier.fit(scene_folder, shots=2, config=config, backbone=backbone)
+
+    context = {s: fit(*s).method.learned_state()["context"] for s in ((), (0.0,), (1.0,), (0.25,))}
+    start, end = context[0.0,], context[()]
+    assert not torch.equal(start, end)
+    assert torch.equal(context[1.0,], end)
+    assert_close(context[0.25,], 0.75 * start + 0.25 * end)
+    chosen = fit(0.0, 0.25, 1.0)
+    assert chosen.facts.interpolation in (0.0, 0.25, 1.0)
+    assert torch.equal(
+        chosen.method.learned_state()["context"], context[chosen.facts.interpolation,]
+    )
+
+
 def test_the_width_of_captions_follows_the_sentence_encoder(
     scene_folder: Path, tiny_clip: Clip
 ) -> None:

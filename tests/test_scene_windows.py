@@ -172,7 +172,7 @@ def test_a_second_run_neither_reads_nor_encodes(
     first = zero_shot(tiny_clip, store=EncodingStore(tmp_path / "store"))
     expected = classify_windows(first, Raster.open(path), WINDOWS)
     monkeypatch.setattr(Raster, "read", None)
-    monkeypatch.setattr(tiny_clip, "encode_image_tokens", None)
+    monkeypatch.setattr(tiny_clip, "embed_image", None)
     again = zero_shot(tiny_clip, store=EncodingStore(tmp_path / "store"))
     assert_array_equal(classify_windows(again, Raster.open(path), WINDOWS), expected)
     n_filled = int(np.isfinite(expected[:, 0]).sum())

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from skycue.errors import ConfigError, TrainingError
 from skycue.training import Batch, batches_of, train
-from skycue.training_config import GroupConfig, TrainConfig, learning_rate
+from skycue.training_config import EpochWeights, GroupConfig, TrainConfig, learning_rate
 from skycue.training_state import EpochRecord
 
 INPUTS = torch.rand(10, 3, generator=torch.Generator().manual_seed(1))
@@ -153,6 +153,31 @@ def test_the_run_ends_with_its_average() -> None:
     assert parameter.item() == pytest.approx(first + (0.5 - first) * (1 - 3 / 12))
 
 
+def test_the_run_ends_with_its_mean_over_epochs() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    config = TrainConfig(
+        epochs=3,
+        lr=1.0,
+        warmup_epochs=0,
+        weight_decay=0,
+        momentum=0,
+        epoch_average=EpochWeights(mean=2, std=1),
+    )
+    train({"x": parameter}, lambda batch: -parameter.sum(), 1, config, seed=1)
+    # Rates 1, 0.75, 0.25: x = 1, 1.75, 2 after the epochs; weights e^-0.5, 1, e^-0.5, scaled.
+    side = 0.6065306597
+    expected = (side * 1 + 1.75 + side * 2) / (1 + 2 * side)
+    assert parameter.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_two_ends_of_one_run_are_refused() -> None:
+    weights = EpochWeights(mean=2, std=1)
+    with pytest.raises(ValueError, match="epoch_average already says what the run ends with"):
+        TrainConfig(epoch_average=weights, average_decay=0.9)
+    with pytest.raises(ValueError, match="lies far behind the last of 2 epochs"):
+        TrainConfig(epochs=2, epoch_average=EpochWeights(mean=15, std=1))
+
+
 def test_the_first_best_epoch_is_kept() -> None:
     line = Line()
     seen: list[Tensor] = []
@@ -200,6 +225,7 @@ sys.path.insert(0, {tests!r})
 import torch
 from killing import kill_at
 from test_training import RESUMABLE, Line, INPUTS
+RESUMABLE = RESUMABLE[sys.argv[3]]
 from skycue.training import train
 from safetensors.torch import save_file
 
@@ -211,27 +237,40 @@ train(line.parameters, line.loss, len(INPUTS), RESUMABLE, seed=3, state=STATE)
 save_file({{k: v.detach() for k, v in line.parameters.items()}}, "result.safetensors")
 """
 
-RESUMABLE = TrainConfig(
-    epochs=4, lr=0.05, optimizer="adamw", average_decay=0.9, save_every_s=0, keep="last"
-)
+RESUMABLE = {
+    "average": TrainConfig(
+        epochs=4, lr=0.05, optimizer="adamw", average_decay=0.9, save_every_s=0, keep="last"
+    ),
+    "epochs": TrainConfig(
+        epochs=4, lr=0.05, save_every_s=0, epoch_average=EpochWeights(mean=3, std=1)
+    ),
+}
 
 
 @pytest.mark.parametrize(
-    ("moment", "counts"),
-    [("step", (1, 4, 3)), ("sync", (1, 2, 7)), ("rename", (1, 5)), ("rename", (12,))],
+    ("moment", "counts", "averaging"),
+    [
+        ("step", (1, 4, 3), "average"),
+        ("sync", (1, 2, 7), "average"),
+        ("rename", (1, 5), "average"),
+        ("rename", (12,), "average"),
+        ("step", (4, 3), "epochs"),
+    ],
 )
 def test_a_run_killed_anywhere_ends_like_one_that_was_not(
-    moment: str, counts: tuple[int, ...], tmp_path: Path
+    moment: str, counts: tuple[int, ...], averaging: str, tmp_path: Path
 ) -> None:
     script = KILLED_RUN.format(tests=str(Path(__file__).parent))
     for count in counts:
         killed = subprocess.run(
-            [sys.executable, "-c", script, moment, str(count)], cwd=tmp_path, check=False
+            [sys.executable, "-c", script, moment, str(count), averaging], cwd=tmp_path, check=False
         )
         assert killed.returncode == -9
-    subprocess.run([sys.executable, "-c", script, "never", "0"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [sys.executable, "-c", script, "never", "0", averaging], cwd=tmp_path, check=True
+    )
     resumed = load_file(tmp_path / "result.safetensors")
-    for name, parameter in run(RESUMABLE)[0].parameters.items():
+    for name, parameter in run(RESUMABLE[averaging])[0].parameters.items():
         assert torch.equal(resumed[name], parameter), name
 
 

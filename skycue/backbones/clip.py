@@ -106,14 +106,33 @@ class Clip(nn.Module):
 
         Args:
             pixels: RGB in [0, 1], [B, 3, S, S]; `backbones.preprocess` makes them.
-            prompts: Extra tokens for each of the first blocks, see `ImageTower.forward`.
+            prompts: Extra tokens for each of the first blocks, see `ImageTower.encode_patches`.
             layers: Blocks whose token maps are returned as well.
 
         Returns:
             Embeddings of unit length and token maps.
         """
-        normalised = (pixels - self.mean) / self.std
-        out = self.image(normalised, prompts=prompts, layers=layers)
+        return self.encode_patches(self.embed_image(pixels), prompts=prompts, layers=layers)
+
+    def embed_image(self, pixels: Tensor) -> Tensor:
+        """Return patch embeddings, what enters the image tower's first block, [B, 1+N, V].
+
+        Args:
+            pixels: RGB in [0, 1], [B, 3, S, S].
+        """
+        return self.image.embed((pixels - self.mean) / self.std)
+
+    def encode_patches(
+        self, patches: Tensor, *, prompts: Sequence[Tensor] = (), layers: Sequence[int] = ()
+    ) -> ImageEncoding:
+        """Encode images from their patch embeddings; see `encode_image_tokens`.
+
+        Args:
+            patches: What `embed_image` returned, [B, 1+N, V].
+            prompts: Extra tokens for each of the first blocks, see `ImageTower.encode_patches`.
+            layers: Blocks whose token maps are returned as well.
+        """
+        out = self.image.encode_patches(patches, prompts=prompts, layers=layers)
         return ImageEncoding(F.normalize(out.projected.float(), dim=-1), out.tokens, out.maps)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:

@@ -84,11 +84,34 @@ class ImageTower(nn.Module):
     def forward(
         self, pixels: Tensor, *, prompts: Sequence[Tensor] = (), layers: Sequence[int] = ()
     ) -> ImageTokens:
-        """Encode normalised pixels.
+        """Encode normalised pixels: `embed`, then `encode_patches`.
 
         Args:
             pixels: Images with the checkpoint's mean taken off and divided by its deviation,
                 [B, 3, S, S]. Another S than the configured one resamples the positions.
+            prompts: See `encode_patches`.
+            layers: Blocks, counted from 0, whose token maps are returned as well.
+        """
+        return self.encode_patches(self.embed(pixels), prompts=prompts, layers=layers)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Return what enters the first block, before its norm, [B, 1+N, V].
+
+        Args:
+            pixels: Normalised images, [B, 3, S, S].
+        """
+        x = self.stem(pixels)  # [B, V, h, w]
+        positions = resample_positions(self.positional_embedding, (x.shape[-2], x.shape[-1]))
+        x = x.flatten(2).transpose(1, 2)  # [B, N, V]
+        return torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1) + positions
+
+    def encode_patches(
+        self, patches: Tensor, *, prompts: Sequence[Tensor] = (), layers: Sequence[int] = ()
+    ) -> ImageTokens:
+        """Run the blocks.
+
+        Args:
+            patches: What `embed` returned, [B, 1+N, V].
             prompts: Extra tokens after the patch tokens, [M, V] or [B, M, V] each: the first enters
                 before the first block, the i-th replaces the extra tokens before block i.
             layers: Blocks, counted from 0, whose token maps are returned as well.
@@ -96,11 +119,7 @@ class ImageTower(nn.Module):
         Returns:
             The projected class token and the token maps.
         """
-        x = self.stem(pixels)  # [B, V, h, w]
-        positions = resample_positions(self.positional_embedding, (x.shape[-2], x.shape[-1]))
-        x = x.flatten(2).transpose(1, 2)  # [B, N, V]
-        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1) + positions
-        n_tokens = x.shape[1]
+        x, n_tokens = patches, patches.shape[1]
         maps: dict[int, Tensor] = {}
         for index, block in enumerate(self.blocks):
             if index < len(prompts):

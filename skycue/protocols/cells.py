@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from skycue.data.few_shot import draw
 from skycue.data.scenes import SceneItem
+from skycue.fitting import picks_by_validation
 from skycue.protocols.scene_data import SceneData
 from skycue.scene_config import SceneConfig
 from skycue.scenes.base import Need
@@ -113,7 +114,7 @@ class Cell:
     train: tuple[SceneItem, ...]
     """Their labels index into `class_names`; none for a method that learns nothing."""
     validation: tuple[SceneItem, ...]
-    """For the choice of an epoch; none where the last epoch is taken."""
+    """For the choice of what is kept of the training; none where nothing is to be chosen."""
     exams: tuple[Exam, ...]
 
     @property
@@ -182,7 +183,7 @@ def draw_cells(
     """
     for shots, seed in comparison.draws(row):
         train, validation = parts
-        n_validation = row.config.validation_shots if _picks_an_epoch(row) else 0
+        n_validation = row.config.validation_shots if picks_by_validation(row.config) else 0
         yield Cell(
             row=row,
             data=data,
@@ -193,11 +194,6 @@ def draw_cells(
             validation=draw(validation, n_validation, seed) if shots and n_validation else (),
             exams=tuple(exams),
         )
-
-
-def _picks_an_epoch(row: Row) -> bool:
-    """Say whether validation images decide which epoch is kept; otherwise the last one is."""
-    return row.config.train.keep == "best_validation"
 
 
 def _names(items: Sequence[SceneItem]) -> list[tuple[str, str, int]]:

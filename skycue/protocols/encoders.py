@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from skycue.encoding import RandomCrops, SceneEncoder
+from skycue.encoding import TOWER_FIELDS, RandomCrops, SceneEncoder
 from skycue.protocols.cells import Row, Texts
 from skycue.protocols.scene_data import SceneData
 from skycue.scene_config import SceneConfig
@@ -45,7 +45,7 @@ class RememberingEncoder(SceneEncoder):
             dtype=inner.dtype,
         )
         self._towers = towers
-        self._together = together & {"embedding", "tokens"}
+        self._together = together & set(TOWER_FIELDS)
         self._captions: Rows = {}
 
     def encode(

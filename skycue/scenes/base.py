@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skycue.backbones.clip import Clip
+from skycue.config import Config
 from skycue.errors import CheckpointError
 
-Need = Literal["pixels", "embedding", "tokens", "caption"]
+Need = Literal["pixels", "patches", "embedding", "tokens", "moments", "caption"]
 """A field of `ImageInputs`."""
 
 
@@ -23,12 +24,18 @@ class ImageInputs(NamedTuple):
         tokens: Class token and patch tokens after the image tower's last block, [B, 1+N, V].
         caption: Vectors of the images' captions by a sentence encoder, [B, S].
         pixels: RGB in [0, 1], [B, 3, H, W].
+        patches: What enters the image tower's first block, [B, 1+N, V], for methods that put
+            tokens of their own into its blocks.
+        moments: Mean and standard deviation (divided by 1+N) over the tokens after each of the
+            image tower's blocks, [B, layers, 2, V].
     """
 
     embedding: Tensor | None = None
     tokens: Tensor | None = None
     caption: Tensor | None = None
     pixels: Tensor | None = None
+    patches: Tensor | None = None
+    moments: Tensor | None = None
 
     @property
     def n_images(self) -> int:
@@ -61,7 +68,7 @@ class PromptMethod(nn.Module, ABC):
     """
 
     needs: frozenset[Need] = frozenset({"embedding"})
-    """Fields of `ImageInputs` that `forward` reads."""
+    """Fields of `ImageInputs` that `forward` and `loss` read."""
     scores_new_classes: ClassVar[bool] = True
     """Whether class names that were not trained on can be scored."""
     trains: ClassVar[Literal["nothing", "gradient", "solver"]] = "gradient"
@@ -71,17 +78,35 @@ class PromptMethod(nn.Module, ABC):
         super().__init__()
         self.clip = clip.requires_grad_(False)
 
+    @classmethod
+    def needs_with(cls, config: Config) -> frozenset[Need]:
+        """Return the fields of `ImageInputs` that are read under a configuration of the method."""
+        return cls.needs
+
     @abstractmethod
     def forward(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
         """Return one logit for each image and class name, [B, C]."""
 
     def loss(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> Tensor:
         """Return the training loss, a scalar. `labels` [B] index into `class_names`."""
-        return F.cross_entropy(self(inputs, class_names), labels)
+        return self.classification_loss(self(inputs, class_names), labels)
+
+    def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross-entropy of logits [B, C] under labels [B], a scalar."""
+        return F.cross_entropy(logits, labels)
 
     def solve(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> None:
         """Learn in closed form; only methods whose `trains` is "solver" do."""
         raise NotImplementedError(f"{type(self).__name__} does not learn in closed form")
+
+    def start_from(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> None:
+        """Set the start of training by the training images; most methods need not.
+
+        Args:
+            inputs: All training images, B of them, without random crops.
+            labels: Their classes, [B], indices into `class_names`.
+            class_names: C names as prompts read them.
+        """
 
     def learned_parameters(self) -> dict[str, nn.Parameter]:
         """Return what the training loop changes."""

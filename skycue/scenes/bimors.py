@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from skycue.backbones.clip import Clip
+from skycue.config import Config
 from skycue.errors import ConfigError
 from skycue.scenes.base import ImageInputs, Need, PromptMethod
 from skycue.scenes.context import ContextConfig, encode_with_context, initial_context
@@ -85,6 +86,12 @@ class BiMoRS(PromptMethod):
         if config.init == "zero":
             nn.init.zeros_(self.attention.out_proj.weight)
             nn.init.zeros_(self.attention.out_proj.bias)
+
+    @classmethod
+    def needs_with(cls, config: Config) -> frozenset[Need]:
+        """Return what is read under a configuration: not what is switched off."""
+        assert isinstance(config, BiMoRSConfig)
+        return config.needs
 
     def visual_token(self, tokens: Tensor) -> Tensor:
         """Pass every token through the bottleneck and average, [B, 1, W] (steps f and g).

@@ -31,10 +31,8 @@ MethodConfig = Annotated[
 
 def needs_of(config: MethodConfig) -> frozenset[Need]:
     """Return the fields of `ImageInputs` that a method reads under its configuration."""
-    if isinstance(config, BiMoRSConfig):
-        return config.needs
     method, _ = METHODS[config.name]
-    return method.needs
+    return method.needs_with(config)
 
 
 def build_method(clip: Clip, config: MethodConfig) -> PromptMethod:

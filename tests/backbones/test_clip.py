@@ -45,6 +45,15 @@ def test_image_prompts_enter_and_are_replaced_layer_by_layer(tiny_clip: Clip) ->
     assert_close(encoding.tokens, x[:, :5])
 
 
+def test_patch_embeddings_carry_on_where_the_pixels_stopped(tiny_clip: Clip) -> None:
+    prompts = list(torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(2)))
+    whole = tiny_clip.encode_image_tokens(PIXELS, prompts=prompts, layers=[0])
+    patches = tiny_clip.embed_image(PIXELS)
+    again = tiny_clip.encode_patches(patches, prompts=prompts, layers=[0])
+    for ours, expected in zip((*again[:2], *again.maps), (*whole[:2], *whole.maps), strict=True):
+        assert torch.equal(ours, expected)
+
+
 def test_positions_are_resampled_only_for_another_grid() -> None:
     positions = torch.arange(10.0).reshape(10, 1)  # class position, then 3 x 3
     assert resample_positions(positions, (3, 3)) is positions

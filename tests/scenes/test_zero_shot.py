@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from torch.testing import assert_close
 
 from skycue.backbones.clip import Clip
-from skycue.scenes.zero_shot import TEMPLATES, ZeroShot, ZeroShotConfig
+from skycue.scenes.frozen_text import TEMPLATES
+from skycue.scenes.zero_shot import ZeroShot, ZeroShotConfig
 
 
 def test_an_ensemble_is_the_normalised_mean_of_its_templates(tiny_clip: Clip) -> None:

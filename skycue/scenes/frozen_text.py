@@ -1,0 +1,72 @@
+"""Class embeddings of hand-written templates, encoded once for each list of class names."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from skycue.backbones.clip import Clip
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "photo": ("a photo of a {}.",),
+    "aerial": ("an aerial photo of a {}.",),
+    "remote-sensing": (
+        "an aerial photo of a {}.",
+        "an aerial image of {}.",
+        "a satellite photo of a {}.",
+        "a satellite image of {}.",
+        "a remote sensing image of {}.",
+        "an overhead view of a {}.",
+        "there is a {}.",
+        "this is a {} seen from above.",
+    ),
+}
+"""Named lists of templates; a list of more than one is an ensemble. Written for this project."""
+
+
+def checked_template(template: str) -> str:
+    """Return a template as it is, if it is one.
+
+    Args:
+        template: A name in `TEMPLATES`, or a template of one's own with {} for the class name.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if template not in TEMPLATES and template.count("{}") != 1:
+        raise ValueError(
+            f"{template!r} is none of {', '.join(TEMPLATES)} and holds no single {{}} for the "
+            "class name"
+        )
+    return template
+
+
+class FrozenText:
+    """The frozen text encoder on templates, remembering the last class names that it was asked for.
+
+    Args:
+        clip: The backbone.
+        template: A name in `TEMPLATES`, or a template of one's own with {} for the class name.
+    """
+
+    def __init__(self, clip: Clip, template: str) -> None:
+        self.clip = clip
+        self.templates = TEMPLATES.get(template, (template,))
+        self._asked: tuple[str, ...] = ()
+        self._embeddings: Tensor | None = None
+
+    @torch.no_grad()
+    def class_embeddings(self, class_names: Sequence[str]) -> Tensor:
+        """Return the normalised mean over templates of unit-length embeddings, [C, D].
+
+        Raises:
+            PromptTooLongError: If a prompt does not fit the text encoder.
+        """
+        asked = tuple(class_names)
+        if self._embeddings is None or asked != self._asked:
+            prompts = [t.replace("{}", name) for t in self.templates for name in asked]
+            embeddings = self.clip.encode_text(self.clip.tokenize(prompts))  # [T * C, D]
+            mean = embeddings.view(len(self.templates), len(asked), -1).mean(dim=0)
+            self._asked, self._embeddings = asked, F.normalize(mean, dim=-1)
+        return self._embeddings.to(self.clip.device)
