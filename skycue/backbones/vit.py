@@ -103,7 +103,7 @@ class ImageTower(nn.Module):
         x = self.stem(pixels)  # [B, V, h, w]
         positions = resample_positions(self.positional_embedding, (x.shape[-2], x.shape[-1]))
         x = x.flatten(2).transpose(1, 2)  # [B, N, V]
-        return torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1) + positions
+        return torch.cat([self.class_embedding.expand(x.shape[0], 1, -1), x], dim=1) + positions
 
     def encode_patches(
         self, patches: Tensor, *, prompts: Sequence[Tensor] = (), layers: Sequence[int] = ()
@@ -123,7 +123,7 @@ class ImageTower(nn.Module):
         maps: dict[int, Tensor] = {}
         for index, block in enumerate(self.blocks):
             if index < len(prompts):
-                prompt = prompts[index].expand(len(x), -1, -1)  # [B, M, V]
+                prompt = prompts[index].expand(x.shape[0], -1, -1)  # [B, M, V]
                 x = torch.cat([x[:, :n_tokens], prompt.to(x.dtype)], dim=1)
             x = self.ln_pre(x) if index == 0 else x
             x = block(x)

@@ -15,6 +15,9 @@ from skycue.errors import CheckpointError
 Need = Literal["pixels", "patches", "embedding", "tokens", "moments", "caption"]
 """A field of `ImageInputs`."""
 
+ClassScorer = Callable[[Tensor], Tensor]
+"""Gives logits [B, C] of image embeddings [B, D], for C classes that were encoded before."""
+
 
 class ImageInputs(NamedTuple):
     """What is known of B images; a method says which fields it needs.
@@ -87,6 +90,19 @@ class PromptMethod(nn.Module, ABC):
     def forward(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
         """Return one logit for each image and class name, [B, C]."""
 
+    def image_embeddings(self, inputs: ImageInputs) -> Tensor:
+        """Return the vectors that classes are compared with, [B, D]."""
+        return inputs.require("embedding")
+
+    def class_scorer(self, class_names: Sequence[str]) -> ClassScorer | None:
+        """Encode class names once, for any number of images.
+
+        Returns:
+            What gives the logits of `image_embeddings`; None where class embeddings depend on the
+            image, so that they cannot be known before it.
+        """
+        return None
+
     def loss(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> Tensor:
         """Return the training loss, a scalar. `labels` [B] index into `class_names`."""
         return self.classification_loss(self(inputs, class_names), labels)
@@ -150,3 +166,24 @@ class PromptMethod(nn.Module, ABC):
         if class_embeddings.dim() == 2:
             return scale * image_embeddings @ class_embeddings.T
         return scale * torch.einsum("bd,bcd->bc", image_embeddings, class_embeddings)
+
+
+class SharedClassMethod(PromptMethod):
+    """A method whose class embeddings are the same for all images."""
+
+    @abstractmethod
+    def class_embeddings(self, class_names: Sequence[str]) -> Tensor:
+        """Return class embeddings of unit length, [C, D].
+
+        Raises:
+            PromptTooLongError: If a prompt does not fit the text encoder.
+        """
+
+    def class_scorer(self, class_names: Sequence[str]) -> ClassScorer:
+        """Encode class names once; see `PromptMethod.class_scorer`."""
+        classes = self.class_embeddings(class_names)
+        return lambda embeddings: self.cosine_logits(embeddings, classes)
+
+    def forward(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
+        """Return cosine similarity over temperature, [B, C]."""
+        return self.class_scorer(class_names)(self.image_embeddings(inputs))

@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from skycue.backbones.clip import Clip
-from skycue.scenes.base import ImageInputs, PromptMethod
+from skycue.scenes.base import SharedClassMethod
 from skycue.scenes.context import ContextConfig, encode_with_context, initial_context
 
 
@@ -21,8 +21,11 @@ class CoOpConfig(ContextConfig):
     name: Literal["coop"] = "coop"
 
 
-class CoOp(PromptMethod):
-    """Context tokens [V]_1 ... [V]_M, learned from a few images of each class."""
+class CoOp(SharedClassMethod):
+    """Context tokens [V]_1 ... [V]_M, learned from a few images of each class.
+
+    Its logits are cosine similarity over temperature (eq. 3 before its softmax).
+    """
 
     def __init__(self, clip: Clip, config: CoOpConfig) -> None:
         super().__init__(clip)
@@ -39,7 +42,3 @@ class CoOp(PromptMethod):
             PromptTooLongError: If a prompt does not fit the text encoder.
         """
         return encode_with_context(self.clip, self.context[None], class_names, self.config)[0]
-
-    def forward(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
-        """Return cosine similarity over temperature (eq. 3 before its softmax), [B, C]."""
-        return self.cosine_logits(inputs.require("embedding"), self.class_embeddings(class_names))

@@ -17,7 +17,7 @@ from torch import Tensor
 from skycue.backbones.clip import Clip
 from skycue.config import Config
 from skycue.errors import CheckpointError, NewClassesError
-from skycue.scenes.base import ImageInputs, PromptMethod
+from skycue.scenes.base import ClassScorer, ImageInputs, PromptMethod
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -76,8 +76,8 @@ class LinearProbe(PromptMethod):
         self.learned_classes = tuple(class_names)
         self.weight, self.bias = state["weight"].to(self.weight), state["bias"].to(self.bias)
 
-    def forward(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
-        """Return logits, [B, C].
+    def class_scorer(self, class_names: Sequence[str]) -> ClassScorer:
+        """Pick the weights of the classes; see `PromptMethod.class_scorer`.
 
         Raises:
             NewClassesError: If a class was not fitted on.
@@ -90,7 +90,16 @@ class LinearProbe(PromptMethod):
                 "cocoop, bimors or zero-shot."
             )
         rows = [self.learned_classes.index(name) for name in class_names]
-        return F.linear(inputs.require("embedding"), self.weight[rows], self.bias[rows])
+        weight, bias = self.weight[rows], self.bias[rows]
+        return lambda embeddings: F.linear(embeddings, weight, bias)
+
+    def forward(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
+        """Return logits, [B, C].
+
+        Raises:
+            NewClassesError: If a class was not fitted on.
+        """
+        return self.class_scorer(class_names)(self.image_embeddings(inputs))
 
 
 def fit_logistic_regression(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skycue.backbones.clip import Clip
 from skycue.config import Config
-from skycue.scenes.base import ImageInputs, PromptMethod
+from skycue.scenes.base import SharedClassMethod
 from skycue.scenes.frozen_text import FrozenText, checked_template
 
 
@@ -26,7 +26,7 @@ class ZeroShotConfig(Config):
     _is_a_template = field_validator("template")(checked_template)
 
 
-class ZeroShot(PromptMethod):
+class ZeroShot(SharedClassMethod):
     """The mean of each class's embeddings over the templates."""
 
     trains: ClassVar[Literal["nothing", "gradient", "solver"]] = "nothing"
@@ -42,7 +42,3 @@ class ZeroShot(PromptMethod):
             PromptTooLongError: If a prompt does not fit the text encoder.
         """
         return self._text.class_embeddings(class_names)
-
-    def forward(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
-        """Return cosine similarity over temperature, [B, C]."""
-        return self.cosine_logits(inputs.require("embedding"), self.class_embeddings(class_names))
