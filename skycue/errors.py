@@ -53,6 +53,10 @@ class EncodingError(SkycueError):
     """Kept encodings were asked for where they cannot be right, such as under augmentation."""
 
 
+class ExportError(SkycueError):
+    """A model cannot be written in another format, or what was written does not equal it."""
+
+
 class OutputExistsError(SkycueError):
     """A result would overwrite an existing file and `--force` was not given."""
 

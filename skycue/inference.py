@@ -216,16 +216,19 @@ class SceneClassifier:
     def save(self, folder: Path | str) -> None:
         """Write the classifier into a folder: what was learned, not the backbone."""
         content = learned_bytes(self.method.learned_state())
-        write_model(Path(folder), self._record(content), content)
+        write_model(Path(folder), self._record_with(content), content)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that decides its probabilities: what was learned, backbone, captions."""
-        record = self._record(learned_bytes(self.method.learned_state()))
         told = {"fit", "versions", "backbone"}  # how it came about does not decide
-        return hash_of_bytes(record.model_dump_json(exclude=told).encode())
+        return hash_of_bytes(self.record().model_dump_json(exclude=told).encode())
 
-    def _record(self, content: bytes) -> ModelRecord:
+    def record(self) -> ModelRecord:
+        """Return all that the `config.json` of its folder says."""
+        return self._record_with(learned_bytes(self.method.learned_state()))
+
+    def _record_with(self, content: bytes) -> ModelRecord:
         """Return what is recorded of the classifier beside the content of its learned file."""
         captions, sentence = self.encoder.captions, self.encoder.sentence
         return ModelRecord(

@@ -53,6 +53,7 @@ FLOORS = (
         "model_folder",
         "fitting",
         "inference",
+        "scene_export",
         "scene_windows",
         "scene_map",
         "region_inputs",

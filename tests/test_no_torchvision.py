@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 REFUSED = {"torchvision", "torchaudio", "timm", "open-clip-torch"}
-EXTRAS = ("", "train", "dev")
+EXTRAS = ("", "train", "export", "dev")
 
 
 def required_by(name: str, extra: str) -> Iterator[Requirement]:

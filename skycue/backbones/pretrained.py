@@ -45,6 +45,17 @@ def load_clip(name: str, device: torch.device | str = "cpu") -> Clip:
     return _from_hugging_face(name, device)
 
 
+def licence_of(name: str) -> str | None:
+    """Return the licence that lies beside the weights of a backbone; None where there is none.
+
+    Args:
+        name: As `load_clip` takes it.
+    """
+    folder = mini_folder() if name == MINI else Path(name)
+    files = sorted(folder.glob("LICEN[CS]E*")) if folder.is_dir() else []
+    return files[0].read_text(encoding="utf-8") if files else None
+
+
 def _from_hugging_face(name: str, device: torch.device | str) -> Clip:
     from skycue.backbones.convert import read_foreign
 

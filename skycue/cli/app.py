@@ -28,6 +28,7 @@ from skycue.cli import (
     doctor,
     evaluate,
     evaluate_regions,
+    export,
     fit,
     run,
     serve,
@@ -51,6 +52,7 @@ ORDER = (
     "benchmark regions",
     "train",
     "run",
+    "export",
     "serve",
 )
 """Subcommands in the order of a user's work."""
@@ -147,6 +149,7 @@ app.command()(benchmark.benchmark)
 app.command("benchmark regions")(benchmark_regions.benchmark_regions)
 app.add_typer(train.train)
 app.add_typer(run.run)
+app.command()(export.export)
 app.command()(serve.serve)
 
 
