@@ -42,7 +42,8 @@ def pixels_of(path: Path, size: int) -> NDArray[np.float32]:
     image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = round((width - size) / 2), round((height - size) / 2)
     image = image.crop((left, top, left + size, top + size))
-    return np.asarray(image, np.float32).transpose(2, 0, 1)[None] / 255
+    pixels: NDArray[np.float32] = np.asarray(image, np.float32).transpose(2, 0, 1)[None]
+    return pixels / np.float32(255)
 
 
 @pytest.mark.parametrize("method", ["coop", "linear-probe"])
@@ -135,7 +136,7 @@ class Doubled(nn.Module):
 
 def test_the_difference_is_the_largest_of_all_outputs(tmp_path: Path) -> None:
     helper, tensor = onnx.helper, onnx.TensorProto.FLOAT
-    shape = ["batch", 3, 8, 8]
+    shape: list[str | int | None] = ["batch", 3, 8, 8]
     values = [
         helper.make_tensor_value_info(n, tensor, shape) for n in ("probabilities", "embedding")
     ]

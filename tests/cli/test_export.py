@@ -18,7 +18,14 @@ def skycue(*arguments: str | Path) -> Result:
 @pytest.fixture
 def model(scene_folder: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "model"
-    options = ["--method", "linear-probe", "--shots", "2", "--cache", tmp_path / "cache"]
+    options: list[str | Path] = [
+        "--method",
+        "linear-probe",
+        "--shots",
+        "2",
+        "--cache",
+        tmp_path / "cache",
+    ]
     assert skycue("fit", scene_folder, "-o", folder, *options).exit_code == 0
     return folder
 
