@@ -323,13 +323,21 @@ class SceneEncoder:
 def tower_fields(clip: Clip, pixels: Tensor, names: Collection[Need]) -> dict[Need, Tensor]:
     """Return fields of the image tower as they are kept, on the CPU.
 
+    The arguments are those of `computed_fields`; embeddings are returned in float32, all else in
+    float16.
+    """
+    fields = computed_fields(clip, pixels, names)
+    dtypes = {name: torch.float32 if name == "embedding" else torch.float16 for name in names}
+    return {name: fields[name].to("cpu", dtype) for name, dtype in dtypes.items()}
+
+
+def computed_fields(clip: Clip, pixels: Tensor, names: Collection[Need]) -> dict[Need, Tensor]:
+    """Return fields of the image tower as it computes them, [B, ...] each.
+
     Args:
         clip: The backbone.
         pixels: RGB in [0, 1] on its device, [B, 3, S, S].
         names: Of `TOWER_FIELDS`; blocks that none of them reads are not run.
-
-    Returns:
-        Embeddings in float32, all else in float16; [B, ...] each.
     """
     fields: dict[Need, Tensor] = {"patches": clip.embed_image(pixels)}
     if set(names) != {"patches"}:
@@ -340,8 +348,7 @@ def tower_fields(clip: Clip, pixels: Tensor, names: Collection[Need]) -> dict[Ne
             maps = torch.stack(encoded.maps, dim=1).float()  # [B, layers, 1+N, V]
             mean, std = maps.mean(dim=2), maps.std(dim=2, correction=0)
             fields["moments"] = torch.stack([mean, std], dim=2)
-    dtypes = {name: torch.float32 if name == "embedding" else torch.float16 for name in names}
-    return {name: fields[name].to("cpu", dtype) for name, dtype in dtypes.items()}
+    return {name: fields[name] for name in names}
 
 
 def _pieces(positions: Sequence[int], size: int) -> Iterator[Sequence[int]]:

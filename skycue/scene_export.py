@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from skycue.backbones.pretrained import licence_of
-from skycue.encoding import TOWER_FIELDS
+from skycue.encoding import TOWER_FIELDS, computed_fields
 from skycue.errors import ExportError, MissingToolError
 from skycue.files import replacing
 from skycue.inference import SceneClassifier
 from skycue.scene_config import prompt_names
-from skycue.scenes.base import ClassScorer, ImageInputs, Need, PromptMethod
+from skycue.scenes.base import ClassScorer, ImageInputs, PromptMethod
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -75,12 +75,9 @@ class ScenesFromPixels(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return probabilities [B, C] and embeddings [B, D] of RGB in [0, 1], [B, 3, S, S]."""
-        fields: dict[Need, Tensor] = {"pixels": images}
-        if not self.method.needs.isdisjoint(TOWER_FIELDS):
-            encoded = self.method.clip.encode_image_tokens(images)
-            fields |= {"embedding": encoded.embedding, "tokens": encoded.tokens}
-        known = {name: field for name, field in fields.items() if name in self.method.needs}
-        embedding = self.method.image_embeddings(ImageInputs(**known))
+        tower = self.method.needs.intersection(TOWER_FIELDS)
+        fields = computed_fields(self.method.clip, images, tower)
+        embedding = self.method.image_embeddings(ImageInputs(**fields, pixels=images))
         return self.scorer(embedding).float().softmax(dim=-1), embedding
 
 
