@@ -6,19 +6,13 @@ on both sides of a comparison.
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from bench.timing import GIGA, NO_TARGET, Options, Result
-
-STATUS = Path("/proc/self/status")
-PEAK = "VmHWM:"
-"""Line of `STATUS` with the largest resident size, in KiB; unlike `ru_maxrss` it does not begin
-with that of the process that started this one."""
-KIBIBYTE = 1024
+from skycue.process_memory import peak_bytes
+from skycue.spawned import SPAWN
 
 T = TypeVar("T")
 
@@ -31,17 +25,16 @@ def run_alone(work: Callable[..., T], *arguments: object, options: Options) -> t
         arguments: Of the function.
         options: Their threads are set in the new process.
     """
-    context = get_context("spawn")
     threads = (options.threads,)
-    with ProcessPoolExecutor(1, context, torch.set_num_threads, threads) as process:
+    with ProcessPoolExecutor(1, SPAWN, torch.set_num_threads, threads) as process:
         return process.submit(_with_peak, work, arguments).result()
 
 
 def _with_peak(work: Callable[..., T], arguments: tuple[object, ...]) -> tuple[T, float]:
     result = work(*arguments)
-    lines = STATUS.read_text(encoding="utf-8").splitlines()
-    line = next(line for line in lines if line.startswith(PEAK))
-    return result, float(line.split()[1]) * KIBIBYTE
+    peak = peak_bytes()
+    assert peak is not None, "measured on Linux"
+    return result, float(peak)
 
 
 def peaks(what: str, found: Mapping[str, float]) -> Result:

@@ -170,8 +170,8 @@ def times_table(results: Results) -> Table:
             (
                 row,
                 str(len(cells)),
-                f"{sum(cell.train_s for cell in cells):.0f}",
-                f"{sum(cell.exam_s for cell in cells):.0f}",
+                f"{sum(cell.cost.fit.seconds for cell in cells if cell.cost.fit):.0f}",
+                f"{sum(cell.cost.exam_s for cell in cells):.0f}",
             )
             for row, cells in of_row.items()
         ),
@@ -199,7 +199,8 @@ def _heading(card: RunCard) -> str:
         "",
         f"- backbone {card.backbone}, sha256 {card.backbone_sha256[:16]}; "
         f"settings sha256 {card.config_sha256[:16]} (`run.json`)",
-        f"- {environment.device}, {environment.threads} threads of {environment.cores} cores, "
+        f"- {environment.device}, processes at a time: {environment.jobs}, threads of each: "
+        f"{environment.threads}, cores: {environment.cores}, "
         f"{environment.dtype}, {environment.matmul_gflops} GFLOP/s in matrix multiplication",
         f"- {environment.platform}, Python {environment.python}, {versions}",
     ]

@@ -25,6 +25,8 @@ FLOORS = (
         "device",
         "files",
         "progress",
+        "process_memory",
+        "spawned",
         "geo",
         "data",
         "metrics",

@@ -37,6 +37,12 @@ def benchmark(
     settings: SetOption = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", "-j", min=1, metavar="N", help="Processes that share the work and the cores."
+        ),
+    ] = 1,
     force: ForceOption = False,
 ) -> None:
     """Compare methods and write tables, pictures and one JSON file per seed into a folder.
@@ -59,6 +65,7 @@ def benchmark(
         device=device,
         dtype=dtype,
         force=force,
+        jobs=jobs,
     )
     outcome = run_benchmark(request, load_config(BenchmarkConfig, config, settings or ()))
     command = " ".join(["skycue", *sys.argv[1:]])

@@ -14,20 +14,19 @@ from skycue.backbones.clip import Clip
 from skycue.backbones.pretrained import load_clip
 from skycue.config import Config, configs_folder
 from skycue.device import resolve_device, resolve_dtype
-from skycue.encoding import SceneEncoder
 from skycue.errors import ConfigError
-from skycue.fitting import open_encoder
 from skycue.protocols import ablation, base_to_new, cross_dataset, domain_shift, few_shot
+from skycue.protocols.cell_work import RunFolder
 from skycue.protocols.cells import ALWAYS_SHOWN, ORACLE, Cell, Comparison, Row, split_hashes
-from skycue.protocols.encoders import EncoderPool
+from skycue.protocols.encoders import EncoderPool, PoolPlan
 from skycue.protocols.environment import Environment, describe_environment
 from skycue.protocols.results import Results
 from skycue.protocols.runs import run_cells
 from skycue.protocols.scene_data import load_data, parse_data, read_near_duplicates
 from skycue.protocols.tables import Table
+from skycue.protocols.workers import Limits
 from skycue.scene_config import SceneConfig, config_of
 from skycue.scenes.registry import METHODS
-from skycue.store import EncodingStore
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +68,9 @@ class BenchmarkConfig(Config):
     """Folder of finished trainings, for runs that train the same; not given, none are kept."""
     batch_size: int = Field(default=32, ge=1)
     """Images encoded at once."""
+    memory_gb: float | None = Field(default=None, gt=0)
+    """Resident memory that all processes may take, in 10^9 bytes: fewer than `--jobs` start where
+    more do not fit."""
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -101,6 +103,8 @@ class Request(NamedTuple):
     device: str = "auto"
     dtype: str = "float32"
     force: bool = False
+    jobs: int = 1
+    """Cells done at a time, each in a process."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
         SkycueError: Of the kind that fits what is wrong with data, backbone or the run's folder.
     """
     rows = _rows(request.methods, config)
+    _refuse_to_caption_in_each_process(rows, request.jobs)
     excluded = read_near_duplicates(config.near_duplicates or configs_folder() / NEAR_DUPLICATES)
     data = tuple(
         load_data(name, folder, backbone=request.backbone, excluded=excluded)
@@ -132,38 +137,31 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
     clip = load_clip(request.backbone, device)
-    store = EncodingStore(config.cache or request.folder / "encodings")
-
-    def build(scene: SceneConfig) -> SceneEncoder:
-        return open_encoder(
-            clip,
-            scene,
-            backbone=request.backbone,
-            store=store,
-            batch_size=config.batch_size,
-            dtype=dtype,
-        )
-
-    pool = EncoderPool(build, data, needs=frozenset().union(*(row.needs for row in rows)))
+    plan = PoolPlan(
+        backbone=request.backbone,
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        cache=config.cache or request.folder / "encodings",
+        batch_size=config.batch_size,
+        data=data,
+        needs=frozenset().union(*(row.needs for row in rows)),
+    )
+    pool = plan.open(clip)
     if request.protocol == "ablation":
         rows = _ablation_rows(rows, clip, pool)
     comparison = Comparison(data, tuple(rows), request.shots, request.seeds)
     protocol = PROTOCOLS[request.protocol]
-    results = run_cells(
-        protocol.plan(comparison),
-        request.folder,
-        pool,
-        splits=split_hashes(data),
-        fingerprint=clip.fingerprint,
-        fits=config.fits,
-        force=request.force,
+    folder = RunFolder(
+        request.folder, clip.fingerprint, split_hashes(data), config.fits, request.force
     )
+    limits = Limits(request.jobs, config.memory_gb)
+    results = run_cells(protocol.plan(comparison), folder, pool, plan, limits)
     return Outcome(
         comparison=comparison,
         results=results,
         tables=tuple(protocol.tables(comparison, results)),
         fingerprint=clip.fingerprint,
-        environment=describe_environment(device, dtype),
+        environment=describe_environment(device, dtype, jobs=limits.jobs, threads=limits.threads),
     )
 
 
@@ -180,6 +178,17 @@ def _rows(methods: Sequence[str], config: BenchmarkConfig) -> list[Row]:
         if name not in known:
             raise ConfigError(f"no method {name!r}; there are {', '.join(known)}.")
     return [Row(name, known[name]) for name in wanted]
+
+
+def _refuse_to_caption_in_each_process(rows: Sequence[Row], jobs: int) -> None:
+    """Refuse a captioning model in several processes: each would write the same captions."""
+    for row in rows:
+        if jobs > 1 and row.reads_captions and row.config.captions.startswith("hf:"):
+            raise ConfigError(
+                f"{row.name} takes captions from {row.config.captions}, which each of {jobs} "
+                "processes would write again: write them once by `skycue caption` and name the "
+                "file, captions=file:captions.jsonl, or use --jobs 1."
+            )
 
 
 def _ablation_rows(rows: Sequence[Row], clip: Clip, pool: EncoderPool) -> list[Row]:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from skycue.data.few_shot import draw
@@ -121,6 +122,12 @@ class Cell:
     def key(self) -> str:
         """Name the cell in file names: unique in its run."""
         return cell_key(self.data, self.row.name, self.shots, self.seed)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The images that it reads, each once."""
+        items = [item for exam in self.exams for item in exam.items]
+        return list(dict.fromkeys(i.path for i in (*items, *self.validation, *self.train)))
 
     def training_identity(self, fingerprint: str) -> str:
         """Hash all that the training depends on; equal wherever the datasets lie.

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from skycue.backbones.clip import Clip
+from skycue.backbones.pretrained import load_clip
+from skycue.device import resolve_device, resolve_dtype
 from skycue.encoding import TOWER_FIELDS, RandomCrops, SceneEncoder
+from skycue.fitting import IMAGES_AT_ONCE, open_encoder
 from skycue.protocols.cells import Row, Texts
 from skycue.protocols.scene_data import SceneData
 from skycue.scene_config import SceneConfig
 from skycue.scenes.base import ImageInputs, Need
+from skycue.store import EncodingStore
 
 Rows: TypeAlias = dict[Path, Tensor]
 """One row of a field for each image."""
@@ -45,7 +50,7 @@ class RememberingEncoder(SceneEncoder):
             dtype=inner.dtype,
         )
         self._towers = towers
-        self._together = together & set(TOWER_FIELDS)
+        self._together = together.intersection(TOWER_FIELDS)
         self._captions: Rows = {}
 
     def encode(
@@ -133,6 +138,13 @@ def reassign(data: SceneData, texts: Texts) -> dict[Path, Path]:
     return caption_of
 
 
+def encode_ahead(encoder: SceneEncoder, paths: Sequence[Path], needs: Collection[Need]) -> None:
+    """Encode images so that their encodings are kept; pixels are not."""
+    kept = [name for name in needs if name != "pixels"]
+    for start in range(0, len(paths) if kept else 0, IMAGES_AT_ONCE):
+        encoder.encode(paths[start : start + IMAGES_AT_ONCE], kept)
+
+
 class EncoderPool:
     """The encoders of a run, each built once; all share what the image tower gave.
 
@@ -156,16 +168,82 @@ class EncoderPool:
 
     def encoder_of(self, row: Row) -> SceneEncoder:
         """Return the encoder of a row; rows whose captions have one source share it."""
-        config = row.config
-        source = (config.captions, str(config.sentence_encoder)) if row.reads_captions else ()
+        source = _source(row)
         if source not in self._encoders:
             self._encoders[source] = RememberingEncoder(
-                self._build(config), self._towers, self._needs
+                self._build(row.config), self._towers, self._needs
             )
         key = (*source, row.texts)
         if row.texts != "own" and key not in self._encoders:
-            caption_of: dict[Path, Path] = {}
-            for data in self._data:
-                caption_of |= reassign(data, row.texts)
+            caption_of = self._caption_of(row.texts)
             self._encoders[key] = ReassignedCaptions(self._encoders[source], caption_of)
         return self._encoders[source if row.texts == "own" else key]
+
+    def keep_encodings(self, wanted: Iterable[tuple[Row, Sequence[Path]]]) -> None:
+        """Put what rows read of images into the store and hold nothing: before workers start.
+
+        Args:
+            wanted: Rows and the images that they read.
+        """
+        rows: dict[tuple[str, ...], Row] = {}
+        paths_of: dict[tuple[str, ...], dict[Path, None]] = {}
+        for row, paths in wanted:
+            key = (*_source(row), row.texts, *sorted(row.needs))
+            rows[key] = row
+            paths_of.setdefault(key, {}).update(dict.fromkeys(paths))
+        for key, row in rows.items():
+            images = paths_of[key]
+            if row.texts != "own":
+                caption_of = self._caption_of(row.texts)
+                images |= dict.fromkeys([caption_of[path] for path in images])
+            needs = row.needs | self._needs.intersection(TOWER_FIELDS)
+            encode_ahead(self._build(row.config), list(images), needs)
+
+    def _caption_of(self, texts: Texts) -> dict[Path, Path]:
+        """Return for each image of the run the image whose caption it gets."""
+        return {path: donor for data in self._data for path, donor in reassign(data, texts).items()}
+
+
+def _source(row: Row) -> tuple[str, ...]:
+    """Return what tells encoders apart: where captions come from, if any are read."""
+    config = row.config
+    return (config.captions, str(config.sentence_encoder)) if row.reads_captions else ()
+
+
+class PoolPlan(NamedTuple):
+    """What encoders are built of, in any process of a run."""
+
+    backbone: str
+    """As it was asked for."""
+    device: str
+    dtype: str
+    cache: Path
+    """Folder of kept encodings."""
+    batch_size: int
+    """Images encoded at once."""
+    data: tuple[SceneData, ...]
+    needs: frozenset[Need]
+    """What any row of the run reads of an image."""
+
+    def open(self, clip: Clip | None = None) -> EncoderPool:
+        """Build the pool.
+
+        Args:
+            clip: The backbone, where it is loaded already.
+        """
+        device = resolve_device(self.device)
+        dtype = resolve_dtype(self.dtype, device)
+        backbone = clip or load_clip(self.backbone, device)
+        store = EncodingStore(self.cache)
+
+        def build(scene: SceneConfig) -> SceneEncoder:
+            return open_encoder(
+                backbone,
+                scene,
+                backbone=self.backbone,
+                store=store,
+                batch_size=self.batch_size,
+                dtype=dtype,
+            )
+
+        return EncoderPool(build, self.data, self.needs)

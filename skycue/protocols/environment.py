@@ -27,22 +27,34 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     """Version of each package."""
     device: str
     dtype: str
+    jobs: int = 1
+    """Processes that compute at a time."""
     threads: int
-    """Threads that torch computes with."""
+    """Threads that torch computes with in each."""
     cores: int
     matmul_gflops: float
     """Fastest of a few float32 multiplications of square matrices, in 10^9 operations a second."""
 
 
-def describe_environment(device: torch.device, dtype: torch.dtype) -> Environment:
-    """Describe this machine and measure its rate of matrix multiplication on the device."""
+def describe_environment(
+    device: torch.device, dtype: torch.dtype, *, jobs: int = 1, threads: int | None = None
+) -> Environment:
+    """Describe this machine and measure its rate of matrix multiplication on the device.
+
+    Args:
+        device: Where the run computed.
+        dtype: In which number format.
+        jobs: Processes that computed at a time.
+        threads: Of torch in each; those of this process if not given.
+    """
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
         packages={name: importlib.metadata.version(name) for name in PACKAGES},
         device=describe_device(device),
         dtype=str(dtype).removeprefix("torch."),
-        threads=torch.get_num_threads(),
+        jobs=jobs,
+        threads=threads or torch.get_num_threads(),
         cores=os.cpu_count() or 1,
         matmul_gflops=round(_matmul_gflops(device), 1),
     )

@@ -19,6 +19,30 @@ class ExamResult(BaseModel, frozen=True, extra="forbid"):
     """None where the method cannot score the classes asked for."""
 
 
+class FitCost(BaseModel, frozen=True, extra="forbid"):
+    """What the training of a method took."""
+
+    seconds: float
+    """Of the whole training, encodings that are kept not included."""
+    peak_mb: float | None
+    """Most memory above what the process held before, in 10^6 bytes; None where not measured."""
+
+
+class CellCost(BaseModel, frozen=True, extra="forbid"):
+    """What a cell took."""
+
+    encode_s: float
+    """Seconds to read or make encodings that are kept, which all methods share."""
+    fit: FitCost | None
+    """None for a training that was killed and went on."""
+    exam_s: float
+    """Seconds of all exams."""
+    exam_peak_mb: float | None
+    """Most memory of the exams above what the process held before, in 10^6 bytes."""
+    images_a_second: float | None
+    """Answered from image files on with nothing kept; measured in one cell of each row."""
+
+
 class CellResult(BaseModel, frozen=True, extra="forbid"):
     """The result of one cell: the JSON file of one seed."""
 
@@ -40,10 +64,8 @@ class CellResult(BaseModel, frozen=True, extra="forbid"):
     n_learned: int
     """Numbers that training changed."""
     exams: tuple[ExamResult, ...]
-    train_s: float
-    """Seconds of training; those of encodings that were not kept yet included."""
-    exam_s: float
-    """Seconds of all exams, likewise."""
+    cost: CellCost
+    """What it took: the one part that differs from run to run."""
 
 
 class Results:

@@ -4,16 +4,13 @@ Every worker has an executor of one process, so that a death (out of memory, a c
 kill -9) breaks that executor alone and tells which unit it was.
 """
 
-import multiprocessing
-import os
-import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from skycue.scale.crew import Answer, UnitWorker
 from skycue.scale.work import Unit, Work
+from skycue.spawned import SPAWN, end_with_the_parent
 
 _WORKER: list[UnitWorker] = []
 """In the process of a worker: what it is. A process cannot be handed an object to keep."""
@@ -54,8 +51,7 @@ class LocalWorker:
 
     def __init__(self, work: Work, folder: Path, threads: int) -> None:
         self._arguments = (work, folder, threads)
-        spawn = multiprocessing.get_context("spawn")  # threads and locks do not survive a fork
-        self._executor = ProcessPoolExecutor(1, mp_context=spawn)
+        self._executor = ProcessPoolExecutor(1, mp_context=SPAWN)
 
     def load(self) -> "Future[Answer]":
         """Load the model."""
@@ -71,18 +67,10 @@ class LocalWorker:
 
 
 def _load(work: Work, folder: Path, threads: int) -> Answer:
-    threading.Thread(target=_end_with_the_driver, daemon=True).start()
+    end_with_the_parent()
     _WORKER[:] = [UnitWorker(work, folder, threads)]
     return _WORKER[0].load()
 
 
 def _do(unit: Unit) -> Answer:
     return _WORKER[0].do(unit)
-
-
-def _end_with_the_driver() -> None:
-    """End this process when the one that started it does: killed, it can tell nobody."""
-    driver = multiprocessing.parent_process()
-    assert driver is not None
-    wait([driver.sentinel])
-    os._exit(1)

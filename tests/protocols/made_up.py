@@ -8,7 +8,7 @@ from pathlib import Path
 from skycue.data.scenes import SceneItem, SceneSplit
 from skycue.evaluation import Evaluation
 from skycue.protocols.cells import Cell, Row
-from skycue.protocols.results import CellResult, ExamResult
+from skycue.protocols.results import CellCost, CellResult, ExamResult, FitCost
 from skycue.protocols.scene_data import SceneData
 from skycue.scene_config import SceneConfig
 
@@ -78,6 +78,11 @@ def result_of(cell: Cell, accuracies: Sequence[float | None]) -> CellResult:
             )
             for exam, top1 in zip(cell.exams, accuracies, strict=True)
         ),
-        train_s=1.0,
-        exam_s=1.0,
+        cost=CellCost(
+            encode_s=1.0,
+            fit=FitCost(seconds=1.0, peak_mb=1.0),
+            exam_s=1.0,
+            exam_peak_mb=1.0,
+            images_a_second=10.0,
+        ),
     )

@@ -10,38 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from skycue.backbones.clip import Clip
-from skycue.backbones.clip_folder import save_clip
 from skycue.config import load_config
 from skycue.errors import ConfigError, RunError
 from skycue.protocols.benchmark import BenchmarkConfig, Outcome, Request, run_benchmark
+from skycue.protocols.cell_work import CellWorker
 from skycue.reports import build_card, write_report
-
-QUICK = {
-    "coop": {
-        "method": {"name": "coop"},
-        "train": {"epochs": 2, "batch_size": 4, "lr": 0.1, "save_every_s": 0},
-    }
-}
-
-
-@pytest.fixture
-def request_for(tiny_clip: Clip, scene_folder: Path, tmp_path: Path) -> Request:
-    save_clip(tiny_clip, tmp_path / "tiny")
-    return Request(
-        protocol="few-shot",
-        data=(f"tiles={scene_folder}",),
-        methods=("coop",),
-        shots=(1, 2),
-        seeds=(1, 2),
-        backbone=str(tmp_path / "tiny"),
-        folder=tmp_path / "run",
-        device="cpu",
-    )
-
-
-def config(**changes: object) -> BenchmarkConfig:
-    return BenchmarkConfig.model_validate({"methods": QUICK, **changes})
+from tests.protocols.quick import quick_config as config
 
 
 def report_of(request: Request, outcome: Outcome) -> str:
@@ -89,7 +63,7 @@ def test_finished_cells_are_not_run_again(
     request_for: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run_benchmark(request_for, config())
-    monkeypatch.setattr("skycue.protocols.runs._run", lambda *given: pytest.fail("ran again"))
+    monkeypatch.setattr(CellWorker, "do", lambda *given: pytest.fail("ran again"))
     assert run_benchmark(request_for, config()).results.cells == first.results.cells
 
 
@@ -127,7 +101,7 @@ def write(path, content):
     original(path, content)
 
 module.write_atomically = write
-from tests.protocols.test_runs import config
+from tests.protocols.quick import quick_config as config
 from skycue.protocols.benchmark import Request, run_benchmark
 request = Request("few-shot", ({data!r},), ("coop",), (1, 2), (1, 2), {backbone!r},
                   Path({folder!r}), "cpu")
@@ -138,7 +112,7 @@ run_benchmark(request, config())
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL: Windows has none")
 @pytest.mark.parametrize(
     ("module", "number"),
-    [("skycue.protocols.runs", 3), ("skycue.training_state", 4), ("skycue.training_state", 7)],
+    [("skycue.protocols.cell_work", 3), ("skycue.training_state", 4), ("skycue.training_state", 7)],
     ids=["before a result is written", "amid a training", "amid another training"],
 )
 def test_killed_run_goes_on_to_the_same_tables(
@@ -159,4 +133,4 @@ def test_killed_run_goes_on_to_the_same_tables(
     assert [cell.exams for cell in resumed.results.cells] == [
         cell.exams for cell in whole.results.cells
     ]
-    assert not list((request_for.folder / "state").iterdir())
+    assert not list((request_for.folder / "state").glob("*.safetensors"))
