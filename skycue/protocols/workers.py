@@ -11,7 +11,7 @@ import logging
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
@@ -140,7 +140,7 @@ class _Crew:
     def __init__(
         self, tasks: Sequence[Task], folder: RunFolder, plan: PoolPlan, limits: Limits
     ) -> None:
-        self._start = lambda: _Worker(folder, plan, limits.threads)
+        self._start: Callable[[], _Worker] = lambda: _Worker(folder, plan, limits.threads)
         self._limits = limits
         self._waiting = deque(tasks)
         self._taken: list[tuple[float, Task]] = []

@@ -7,7 +7,7 @@ import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import skycue.training_state
+from skycue import training_state
 from skycue.protocols.benchmark import BenchmarkConfig
 from skycue.protocols.cell_work import RunFolder
 from skycue.protocols.encoders import PoolPlan
@@ -21,6 +21,8 @@ QUICK = {
 }
 DEATHS = "deaths"
 """File in the folder of a run: for each death to come, the saves that the worker lives to see."""
+SAVE = "write_atomically"
+"""What a training state is saved with."""
 BORN = "born"
 """Folder in that of a run with the process id of each worker as the name of a file."""
 
@@ -35,7 +37,7 @@ def mortal_work(connection: Connection, folder: RunFolder, plan: PoolPlan, threa
     (folder.path / BORN).mkdir(parents=True, exist_ok=True)
     (folder.path / BORN / str(os.getpid())).touch()
     deaths, n_saves = folder.path / DEATHS, 0
-    save = skycue.training_state.write_atomically
+    save = getattr(training_state, SAVE)
 
     def save_or_die(path: Path, content: bytes | str) -> None:
         nonlocal n_saves
@@ -46,5 +48,5 @@ def mortal_work(connection: Connection, folder: RunFolder, plan: PoolPlan, threa
             os.kill(os.getpid(), signal.SIGKILL)
         save(path, content)
 
-    skycue.training_state.write_atomically = save_or_die
+    setattr(training_state, SAVE, save_or_die)
     _work(connection, folder, plan, threads)

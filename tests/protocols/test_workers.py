@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from skycue.backbones.pretrained import load_clip
@@ -25,6 +24,7 @@ from skycue.protocols.workers import Limits
 from tests.protocols.made_up import row
 from tests.protocols.quick import BORN, DEATHS, mortal_work, quick_config
 
+psutil = pytest.importorskip("psutil")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL: Windows has none")
 
 
