@@ -28,9 +28,9 @@ from PIL import Image
 from bench.timing import NO_TARGET, Options, Result, read_options, report
 from skycue.backbones.pretrained import load_clip
 from skycue.encoding import SceneEncoder
+from skycue.geo.cells import CellGrid
 from skycue.geo.georeference import GeoReference
 from skycue.geo.raster import Raster
-from skycue.geo.tiles import grid_of
 from skycue.geo.write_raster import write_raster
 from skycue.inference import SceneClassifier
 from skycue.scale.classify_work import ClassifyWork, open_classify_work
@@ -152,7 +152,7 @@ def loop_alone(case: Case) -> float:
         if number == 1:  # the first warms up, and waits for the other process
             started, n_windows = time.perf_counter(), 0
         raster = Raster.open(unit.raster)
-        grid = grid_of(raster.size, WINDOW, WINDOW)
+        grid = CellGrid(raster.size, WINDOW, WINDOW)
         windows = grid[unit.first : unit.first + unit.n_places]
         n_windows += len(classify_windows(classifier, raster, windows, advance=lambda _: None))
     return n_windows / (time.perf_counter() - started)

@@ -16,8 +16,9 @@ from skycue.data.few_shot import draw
 from skycue.data.splits import load_split
 from skycue.encoding import EncodingCounts, SceneEncoder
 from skycue.errors import EncodingError, NewClassesError
+from skycue.geo.cells import CellGrid
 from skycue.geo.raster import Raster, RasterWindow
-from skycue.geo.tiles import PixelWindow, grid_of
+from skycue.geo.tiles import PixelWindow
 from skycue.inference import SceneClassifier
 from skycue.scene_config import SceneConfig
 from skycue.scene_windows import classify_windows
@@ -26,7 +27,8 @@ from tests.conftest import TINY_CLASSES
 from tests.made_up_rasters import fields, write_tiff, zero_shot
 from tests.test_inference import LetterCounts
 
-WINDOWS = list(grid_of((160, 200), 48, 24))
+WINDOWS = [PixelWindow(x, y, 48, 48) for y in range(0, 144, 24) for x in range(0, 192, 24)]
+"""The last of each row and column reach outside the raster of 160 x 200 pixels."""
 ROUNDING = 1e-5
 """Of sums in another order: largest difference of two probabilities."""
 
@@ -231,7 +233,7 @@ def test_progress_counts_every_window_once(tiny_clip: Clip, tmp_path: Path) -> N
     pixels = np.zeros((3, 256, 256), dtype=np.uint8)
     pixels[:, :64, :64] = fields(2, 2)[:, :64, :64]
     raster = Raster.open(write_tiff(tmp_path / "sparse.tif", pixels, nodata=0, sparse_ok=True))
-    windows, steps = list(grid_of((256, 256), 32, 32)), list[int]()
+    windows, steps = list(CellGrid((256, 256), 32, 32)), list[int]()
     found = classify_windows(zero_shot(tiny_clip), raster, windows, advance=steps.append)
     assert sum(steps) == len(windows) == 64
     assert np.isfinite(found[:, 0]).sum() == 4

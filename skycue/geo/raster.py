@@ -16,7 +16,7 @@ from skycue.geo.georeference import GeoReference, read_georeference
 from skycue.geo.raster_files import check_local, open_dataset
 from skycue.geo.raster_values import RasterValues
 from skycue.geo.stretch import Stretch, find_stretch
-from skycue.geo.tiles import PixelWindow, WindowGrid
+from skycue.geo.tiles import PixelWindow
 
 MAX_PIXELS = 64_000_000
 """Pixels that `read_raster` reads at once, 8,000 x 8,000."""
@@ -156,13 +156,6 @@ class Raster:
             return True
         filled = self._values.filled
         return filled is not None and not filled.any_in(inside, self._values.dataset)
-
-    def windows_to_read(self, grid: WindowGrid) -> NDArray[np.int64]:
-        """Return the positions in a grid over this raster of the windows that are not empty."""
-        filled = self._values.filled
-        if filled is None:
-            return np.arange(len(grid))
-        return filled.windows_of(grid, self._values.dataset)
 
     def filled_blocks(self) -> NDArray[np.int64]:
         """Return the blocks that may hold something, counted row by row."""

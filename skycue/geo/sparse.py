@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from skycue.geo.tiles import PixelWindow, WindowGrid
+from skycue.geo.tiles import PixelWindow
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -46,22 +46,6 @@ class FilledBlocks:
             if self._row(y, opened)[left:right].any():
                 return True
         return False
-
-    def windows_of(self, grid: WindowGrid, opened: Opener) -> NDArray[np.int64]:
-        """Return which windows of a grid over the raster meet a filled block, in its order."""
-        height, width = self.block
-        first = np.arange(grid.columns) * grid.stride
-        left = first // width
-        right = (np.minimum(first + grid.window, self.size[1]) - 1) // width + 1
-        found = []
-        for row in range(grid.rows):
-            y = row * grid.stride
-            bottom = (min(y + grid.window, self.size[0]) - 1) // height + 1
-            blocks = [self._row(n, opened) for n in range(y // height, bottom)]
-            counts = np.concatenate([[0], np.cumsum(np.any(blocks, axis=0))])
-            meets = counts[right] > counts[left]
-            found.append(row * grid.columns + np.flatnonzero(meets))
-        return np.concatenate(found)
 
     def positions(self, opened: Opener) -> NDArray[np.int64]:
         """Return the filled blocks, counted row by row."""

@@ -1,4 +1,4 @@
-"""Classify every window of an archive: a row for each, with the probability of every class."""
+"""Classify an archive: a row for each cell of each raster, as its map would have them."""
 
 import json
 import math
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from skycue.geo.cells import CellGrid
 from skycue.geo.feature_files import Feature
 from skycue.geo.raster import Raster
-from skycue.geo.tiles import PixelWindow, grid_of
+from skycue.geo.tiles import PixelWindow
 from skycue.model_folder import hash_of_bytes, read_model
 from skycue.scale.rasters import PLACE_ERRORS, note_of, open_planned, try_each
 from skycue.scale.rows import join_tables, rows_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from skycue.inference import SceneClassifier
 
-ROWS_VERSION = 1
+ROWS_VERSION = 2
 """Raised when the meaning of a row changes: rows of another version are not mixed with these."""
 PROBABILITY = "p_"
 """Begins the name of the column of a class."""
@@ -37,8 +38,8 @@ class ClassifyWork(NamedTuple):
         model: Folder of a fitted classifier, which all workers see.
         model_sha256: Of its files, when the run was begun.
         class_names: Its classes.
-        window: Side of a window in pixels.
-        stride: Pixels from one window to the next.
+        window: Side in pixels of what is classified for a cell.
+        stride: Side of a cell in pixels.
         out_crs: CRS of the rows.
         bands: One band or three to show; None takes those that each raster says.
         batch_size: Windows encoded at once; the classifier's own if None.
@@ -59,7 +60,7 @@ class ClassifyWork(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """Hash of all that decides the rows of a window."""
+        """Hash of all that decides the row of a cell."""
         facts = {
             "work": "classify",
             "version": ROWS_VERSION,
@@ -73,12 +74,12 @@ class ClassifyWork(NamedTuple):
         return hash_of_bytes(json.dumps(facts).encode())
 
     def places(self, raster: Path) -> Places:
-        """Count the windows of a raster, and find its stretch."""
+        """Count the cells of a raster, and find its stretch."""
         opened = Raster.open(raster, bands=self.bands)
-        return Places(len(grid_of(opened.size, self.window, self.stride)), note=note_of(opened))
+        return Places(len(CellGrid(opened.size, self.window, self.stride)), note=note_of(opened))
 
     def off_all_rasters(self, placed: AbstractSet[str]) -> list[tuple[str, str]]:
-        """Return nothing: windows are those of the rasters."""
+        """Return nothing: cells are those of the rasters."""
         return []
 
     def empty(self) -> "pa.Table":
@@ -86,7 +87,7 @@ class ClassifyWork(NamedTuple):
         return rows_of([], None, self.columns(), out_crs=self.out_crs)
 
     def columns(self) -> "pa.Schema":
-        """Return the columns beside the outline: where the window lies, and what it shows."""
+        """Return the columns beside the cell's outline: its window, and what that shows."""
         import pyarrow as pa  # heavy: imported when used
 
         place = [(name, pa.int32()) for name in ("x", "y", "width", "height")]
@@ -121,22 +122,27 @@ class ClassifyWork(NamedTuple):
         return lambda unit: self._do(unit, classifier)
 
     def _do(self, unit: Unit, classifier: "SceneClassifier") -> UnitRows:
-        """Classify the windows of a unit."""
+        """Classify the cells of a unit."""
         from skycue.scene_windows import classify_windows
 
         try:
             raster = open_planned(unit, self.bands)
         except PLACE_ERRORS as error:
             return UnitRows(self.empty(), (Failure(unit.raster, "", unit.n_places, str(error)),))
-        grid = grid_of(raster.size, self.window, self.stride)
+        grid = CellGrid(raster.size, self.window, self.stride)
 
-        def classify(windows: Sequence[PixelWindow]) -> "pa.Table":
+        def classify(cells: Sequence[int]) -> "pa.Table":
+            windows = [grid[cell] for cell in cells]
             found = classify_windows(classifier, raster, windows, advance=lambda _: None)
-            features = list(self._features(unit, raster, windows, found))
+            outlines = [grid.cell(cell) for cell in cells]
+            features = list(self._features(unit, raster, outlines, windows, found))
             return rows_of(features, raster.georeference, self.columns(), out_crs=self.out_crs)
 
-        windows = grid[unit.first : unit.first + unit.n_places]
-        tables, failures = try_each(windows, classify, _name, unit.raster)
+        def name(cell: int) -> str:
+            return ",".join(map(str, grid[cell]))
+
+        cells = range(unit.first, unit.first + unit.n_places)
+        tables, failures = try_each(cells, classify, name, unit.raster)
         table = join_tables([self.empty(), *tables])
         n_failed = sum(failure.n_places for failure in failures)
         return UnitRows(table, tuple(failures), unit.n_places - n_failed - table.num_rows)
@@ -145,16 +151,16 @@ class ClassifyWork(NamedTuple):
         self,
         unit: Unit,
         raster: Raster,
+        cells: Sequence[PixelWindow],
         windows: Sequence[PixelWindow],
         probabilities: NDArray[np.float32],
     ) -> Iterator[Feature]:
-        """Yield a feature for each window that holds something."""
+        """Yield a feature for each cell whose window holds something."""
         from shapely import MultiPolygon, box
 
         crs = raster.georeference and raster.georeference.crs
-        for window, row in zip(windows, probabilities.tolist(), strict=True):
-            seen = window.cut(raster.size)
-            if seen is None or math.isnan(row[0]):
+        for cell, window, row in zip(cells, windows, probabilities.tolist(), strict=True):
+            if math.isnan(row[0]):
                 continue
             score = max(row)
             properties: dict[str, JsonValue] = {
@@ -169,7 +175,7 @@ class ClassifyWork(NamedTuple):
                     for name, value in zip(self.class_names, row, strict=True)
                 },
             }
-            corners = (seen.x, seen.y, seen.x + seen.width, seen.y + seen.height)
+            corners = (cell.x, cell.y, cell.x + cell.width, cell.y + cell.height)
             yield Feature(MultiPolygon([box(*corners)]), properties)
 
 
@@ -190,7 +196,7 @@ def open_classify_work(
         CheckpointError: If the folder is incomplete or damaged.
         GeoError: If the windows leave gaps.
     """
-    grid_of((1, 1), window, stride)  # refuses a stride that leaves gaps, before anything is read
+    CellGrid((1, 1), window, stride)  # refuses a stride that leaves gaps, before anything is read
     record, _ = read_model(model)
     # Not the hash of the file: when and by what a model was fitted decides no row.
     decides = (record.config, record.backbone_fingerprint, record.captions, record.sentence_encoder)
@@ -207,7 +213,3 @@ def open_classify_work(
         device=device,
         dtype=dtype,
     )
-
-
-def _name(window: PixelWindow) -> str:
-    return ",".join(map(str, window))

@@ -12,9 +12,10 @@ from skycue.boxes import PlacedBox
 from skycue.errors import BoxError
 from skycue.geo.box_files import BoxOutlines, read_outlines
 from skycue.geo.box_places import place_outlines
+from skycue.geo.cells import CellGrid
 from skycue.geo.feature_files import Feature
 from skycue.geo.raster import Raster
-from skycue.geo.tiles import PixelWindow, grid_of
+from skycue.geo.tiles import PixelWindow
 from skycue.model_folder import hash_of_bytes
 from skycue.raster_answers import RasterAnswer
 from skycue.raster_describer import describe_boxes
@@ -80,7 +81,7 @@ class DescribeWork(NamedTuple):
         """Count the windows of a raster, or find the boxes that lie on it, neighbours together."""
         opened = Raster.open(raster, bands=self.bands)
         if self.boxes is None:
-            n_windows = len(grid_of(opened.size, self.window, self.window))
+            n_windows = len(CellGrid(opened.size, self.window, self.window))
             return Places(n_windows, note=note_of(opened))
         known = _outlines_of(self.boxes, self.boxes_crs)
         if opened.georeference is None:
@@ -172,10 +173,10 @@ class DescribeWork(NamedTuple):
         return UnitRows(join_tables([self.empty(), *tables]), tuple(failures), n_skipped)
 
     def _windows(self, unit: Unit, raster: Raster) -> list[PlacedBox]:
-        """Return the windows of a unit as boxes, cut to the raster."""
-        grid = grid_of(raster.size, self.window, self.window)
-        cut = [window.cut(raster.size) for window in grid[unit.first : unit.first + unit.n_places]]
-        return [_box_of(window) for window in cut if window is not None]
+        """Return the windows of a unit as boxes: side by side, and cut to the raster."""
+        grid = CellGrid(raster.size, self.window, self.window)
+        places = range(unit.first, unit.first + unit.n_places)
+        return [_box_of(grid.cell(place)) for place in places]
 
     def _features(self, unit: Unit, raster: Raster, answer: RasterAnswer) -> Iterator[Feature]:
         """Yield a feature for each phrase, and one for an answer without any."""

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from skycue.errors import ConflictError
+from skycue.geo.cells import CellGrid
 from skycue.geo.cog import write_cog
 from skycue.geo.label_tiles import MAX_CLASSES, NO_CLASS
-from skycue.geo.tiles import PixelWindow, grid_of
 from skycue.scene_windows import classify_windows
 from skycue.service.job_runner import JobContext
 from skycue.service.rasters import Rasters
@@ -48,7 +48,7 @@ class ClassifyJob:
         """
         size = self._rasters.facts(owner, request.raster).size
         model = self._models.get(owner, request.model)
-        cells = len(grid_of(size, request.window, request.stride))
+        cells = len(CellGrid(size, request.window, request.stride))
         if cells > MAX_CELLS:
             raise ConflictError(
                 f"a map of {cells:,} cells is too large; at most {MAX_CELLS:,}: take a larger "
@@ -65,7 +65,7 @@ class ClassifyJob:
         context.progress(0.0, "loading the model")
         classifier = self._models.load(owner, request.model, self._spool)
         with self._rasters.open(owner, request.raster) as raster:
-            grid = grid_of(raster.size, request.window, request.stride)
+            grid = CellGrid(raster.size, request.window, request.stride)
             done = 0
 
             def advance(windows: int) -> None:
@@ -81,8 +81,7 @@ class ClassifyJob:
         empty = np.isnan(probabilities).any(axis=0)
         best = np.where(empty, 0.0, probabilities).argmax(axis=0)
         labels = np.where(empty, NO_CLASS, best).astype(np.uint8)
-        covered = PixelWindow(0, 0, grid.columns * request.stride, grid.rows * request.stride)
-        on_map = None if place is None else place.of_window(covered, cells)
+        on_map = place and grid.georeference(place)
         self._spool.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._spool) as name:
             folder, names = Path(name), classifier.class_names

@@ -18,6 +18,19 @@ def test_a_window_has_its_cell_in_the_middle_and_is_shifted_inside_at_the_edges(
     assert grid[-1] == PixelWindow(344, 744, 256, 256)
     assert grid[6] == PixelWindow(64, 64, 256, 256)
     assert list(grid)[5:7] == grid[5:7]
+    assert len(CellGrid((200_000, 200_000), 256, 128)) == 1563**2  # made when asked for
+
+
+def test_cells_lie_side_by_side_and_are_cut_to_the_raster() -> None:
+    grid = CellGrid((300, 600), 256, 128)
+    assert grid.cell(0) == PixelWindow(0, 0, 128, 128)
+    assert grid.cell(4) == PixelWindow(512, 0, 88, 128)
+    assert grid.cell(-1) == PixelWindow(512, 256, 88, 44)
+    covered = np.zeros((300, 600), dtype=np.int64)
+    for number in range(len(grid)):
+        x, y, width, height = grid.cell(number)
+        covered[y : y + height, x : x + width] += 1
+    assert (covered == 1).all()
 
 
 @pytest.mark.parametrize("size", [(1000, 600), (257, 256), (130, 4000), (1, 1)])

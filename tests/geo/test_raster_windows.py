@@ -18,9 +18,10 @@ from rasterio.transform import Affine
 
 from skycue.errors import ImageReadError
 from skycue.geo import raster_files
+from skycue.geo.cells import CellGrid
 from skycue.geo.raster import Raster
 from skycue.geo.raster_values import PIECE_SIDE
-from skycue.geo.tiles import PixelWindow, grid_of
+from skycue.geo.tiles import PixelWindow
 from tests.geo.rasters import area_means, write_bands
 
 SIZE = (60, 80)
@@ -209,7 +210,7 @@ def _sum_of(raster: Raster, window: PixelWindow) -> int:
 def test_threads_and_processes_share_a_raster(tmp_path: Path) -> None:
     path = write_bands(tmp_path / "a.tif", RGB.astype(np.uint16) * 7, photometric="RGB")
     raster = Raster.open(path)
-    grid = list(grid_of(raster.size, 16, 8))
+    grid = list(CellGrid(raster.size, 16, 8))
     alone = [_sum_of(raster, window) for window in grid]
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(lambda window: _sum_of(raster, window), grid * 5)) == alone * 5

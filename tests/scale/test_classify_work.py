@@ -13,17 +13,18 @@ from rasterio.transform import Affine
 from skycue.backbones.clip import Clip
 from skycue.backbones.clip_folder import save_clip
 from skycue.errors import GeoError
-from skycue.geo.georeference import GeoReference
+from skycue.geo.cells import CellGrid
 from skycue.geo.raster import Raster
-from skycue.geo.tiles import PixelWindow, grid_of
+from skycue.geo.tiles import PixelWindow
 from skycue.inference import SceneClassifier
 from skycue.scale.classify_work import ClassifyWork, open_classify_work
 from skycue.scale.compact import compact
 from skycue.scale.plan import make_plan
 from skycue.scale.run import run_plan
+from skycue.scene_map import write_map
 from skycue.scene_windows import classify_windows
 from tests.conftest import TINY_CLASSES
-from tests.made_up_rasters import PLACE, fields, write_tiff, zero_shot
+from tests.made_up_rasters import fields, write_tiff, zero_shot
 from tests.scale.here_engine import HereEngine
 
 SOUTH = ("EPSG:32723", Affine(10.0, 0.0, 190_000.0, 0.0, -10.0, 8_250_000.0))
@@ -76,7 +77,7 @@ def test_rows_say_what_the_classifier_says_and_where(
     classifier = SceneClassifier.load(model)
     for path in archive:
         raster = Raster.open(path)
-        windows = list(grid_of(raster.size, WINDOW, STRIDE))
+        windows = list(CellGrid(raster.size, WINDOW, STRIDE))
         expected = classify_windows(classifier, raster, windows)
         filled = ~np.isnan(expected[:, 0])
         found = rows[rows["raster"] == str(path)]
@@ -94,19 +95,34 @@ def test_rows_say_what_the_classifier_says_and_where(
 
 
 def windows_of(path: Path) -> list[PixelWindow]:
-    return list(grid_of(Raster.open(path).size, WINDOW, STRIDE))
+    return list(CellGrid(Raster.open(path).size, WINDOW, STRIDE))
 
 
-def test_outlines_are_the_windows_cut_to_the_raster(
+def test_rows_are_the_cells_of_the_map(model: Path, archive: list[Path], tmp_path: Path) -> None:
+    rows = run(work_of(model, "EPSG:32631"), archive, tmp_path / "run")
+    classifier = SceneClassifier.load(model)
+    path = archive[0]
+    raster = Raster.open(path)
+    write_map(classifier, raster, tmp_path / "map", window=WINDOW, stride=STRIDE)
+    with rasterio.open(tmp_path / "map" / "probabilities.tif") as cells:
+        probabilities, place = cells.read(), cells.transform
+    found = rows[rows["raster"] == str(path)]
+    assert len(found) == np.isfinite(probabilities[0]).sum()
+    columns = [f"p_{name}" for name in TINY_CLASSES]
+    for outline, values in zip(found.geometry, found[columns].to_numpy(), strict=True):
+        left, bottom, right, top = outline.bounds
+        column, row = ~place * ((left + right) / 2, (bottom + top) / 2)
+        assert_allclose(values, probabilities[:, int(row), int(column)], atol=1e-5)
+        inside = (160 - int(column) * STRIDE, 120 - int(row) * STRIDE)
+        width, height = (min(STRIDE, length) for length in inside)
+        assert_allclose(right - left, width * place.a / STRIDE)
+        assert_allclose(top - bottom, -height * place.e / STRIDE)
+
+
+def test_a_raster_without_a_place_has_rows_without_outlines(
     model: Path, archive: list[Path], tmp_path: Path
 ) -> None:
     rows = run(work_of(model, "EPSG:32631"), archive, tmp_path / "run")
-    north = rows[rows["raster"] == str(archive[0])]
-    last = north.iloc[-1]
-    place = GeoReference("EPSG:32631", tuple(PLACE)[:6])
-    corners = np.array([[last["x"], last["y"]], [160, 120]], dtype=np.float64)
-    (left, top), (right, bottom) = place.to_map(corners)
-    assert last.geometry.bounds == (left, bottom, right, top)
     nowhere = rows[rows["raster"] == str(archive[2])]
     assert len(nowhere) == len(windows_of(archive[2]))
     assert nowhere.geometry.isna().all()
@@ -135,6 +151,7 @@ def test_a_damaged_window_fails_alone_and_a_lost_raster_as_a_whole(
     gone = write_tiff(tmp_path / "b.tif", fields(2, 2))
     work = work_of(model)
     plan = make_plan([whole, gone], work, unit_size=1000)
+    n_lost = len(windows_of(gone))
     gone.write_bytes(b"something else")
     folder = tmp_path / "run"
     plan.save(folder)
@@ -145,7 +162,7 @@ def test_a_damaged_window_fails_alone_and_a_lost_raster_as_a_whole(
     assert [failure.place for failure in damaged] == [",".join(map(str, w)) for w in touching]
     assert all("damaged or cut off" in failure.reason for failure in damaged)
     [lost] = [failure for failure in manifest.failures if failure.raster == str(gone)]
-    assert (lost.place, lost.n_places) == ("", 4)
+    assert (lost.place, lost.n_places) == ("", n_lost)
     assert "not a raster" in lost.reason
     assert manifest.n_rows == len(windows_of(whole)) - len(damaged)
 
