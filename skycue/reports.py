@@ -17,6 +17,7 @@ from skycue.drawing import ShotPoint, draw_accuracy_against_shots, draw_confusio
 from skycue.files import write_atomically
 from skycue.protocols.base_to_new import SEEN
 from skycue.protocols.benchmark import Outcome
+from skycue.protocols.budget import CommonBudget
 from skycue.protocols.cells import file_name
 from skycue.protocols.environment import Environment
 from skycue.protocols.results import Results
@@ -50,12 +51,17 @@ class RunCard(BaseModel, frozen=True, extra="forbid"):
     seeds: tuple[int, ...]
     data: tuple[DataCard, ...]
     rows: dict[str, SceneConfig]
+    """Settings of each row before `common_budget` and before what other shots ask for; the file of
+    each cell has those that it trained by."""
+    common_budget: CommonBudget | None
     environment: Environment
 
     @property
     def config_sha256(self) -> str:
         """Hash of the settings of all rows."""
         settings = {name: config.model_dump_json() for name, config in self.rows.items()}
+        if self.common_budget is not None:
+            settings[""] = self.common_budget.model_dump_json()
         return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()
 
 
@@ -90,6 +96,7 @@ def build_card(protocol: str, outcome: Outcome, *, command: str, backbone: str) 
             for data in comparison.data
         ),
         rows={row.name: row.config for row in comparison.rows},
+        common_budget=outcome.common_budget,
         environment=outcome.environment,
     )
 
@@ -196,6 +203,10 @@ def _heading(card: RunCard) -> str:
         "",
         f"Mean ± sample standard deviation over seeds {', '.join(map(str, card.seeds))}; a single "
         "number has no seeds. Nothing was selected on test images.",
+        "",
+        card.common_budget.sentence()
+        if card.common_budget
+        else "Each row trains as its settings say (`run.json`).",
         "",
         f"- backbone {card.backbone}, sha256 {card.backbone_sha256[:16]}; "
         f"settings sha256 {card.config_sha256[:16]} (`run.json`)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -16,6 +16,7 @@ from skycue.config import Config, configs_folder
 from skycue.device import resolve_device, resolve_dtype
 from skycue.errors import ConfigError
 from skycue.protocols import ablation, base_to_new, cross_dataset, domain_shift, few_shot
+from skycue.protocols.budget import CommonBudget
 from skycue.protocols.cell_work import RunFolder
 from skycue.protocols.cells import ALWAYS_SHOWN, ORACLE, Cell, Comparison, Row, split_hashes
 from skycue.protocols.encoders import EncoderPool, PoolPlan
@@ -60,6 +61,13 @@ class BenchmarkConfig(Config):
 
     methods: dict[str, SceneConfig] = Field(default_factory=dict)
     """Settings of a row by its name; a method's name without settings takes its defaults."""
+    protocols: dict[ProtocolName, dict[str, SceneConfig]] = Field(default_factory=dict)
+    """Settings of rows under one protocol, in place of those under `methods`."""
+    epochs_of_shots: dict[str, dict[int, int]] = Field(default_factory=dict)
+    """Epochs of a row at numbers of shots, where its authors name others than for 16."""
+    common_budget: CommonBudget | None = None
+    """The same images seen, augmentation and choice of an epoch for all rows; not given, each row
+    has its own."""
     near_duplicates: Path | None = None
     """List of test images to leave out; not given, the one that comes with the package."""
     cache: Path | None = None
@@ -75,17 +83,55 @@ class BenchmarkConfig(Config):
     @field_validator("methods", mode="before")
     @classmethod
     def _name_methods(cls, given: object) -> object:
-        """Let a row without `method.name` be the method that the row is called after."""
+        return _named(given)
+
+    @field_validator("protocols", mode="before")
+    @classmethod
+    def _name_methods_of_protocols(cls, given: object) -> object:
         if not isinstance(given, dict):
             return given
-        named: dict[object, object] = {}
-        for name, settings in given.items():
-            if name in METHODS and isinstance(settings, dict):
-                method = settings.get("method", {})
-                if isinstance(method, dict):
-                    settings = settings | {"method": {"name": name} | method}
-            named[name] = settings
-        return named
+        return {protocol: _named(rows) for protocol, rows in given.items()}
+
+    def rows(self, protocol: ProtocolName, wanted: Sequence[str]) -> list[Row]:
+        """Return the rows asked for behind those that always stand.
+
+        Args:
+            protocol: Whose settings count.
+            wanted: Names of rows.
+
+        Raises:
+            ConfigError: If a name is neither a method nor a row of the configuration.
+        """
+        known = {name: config_of(name) for name in METHODS} | self.methods
+        known |= self.protocols.get(protocol, {})
+        known.setdefault(ORACLE, known["bimors"])
+        names = list(dict.fromkeys((*ALWAYS_SHOWN, *wanted)))
+        for name in (*names, *self.epochs_of_shots):
+            if name not in known:
+                raise ConfigError(f"no method {name!r}; there are {', '.join(known)}.")
+        return [
+            Row(
+                name,
+                known[name],
+                epochs_of_shots=self.epochs_of_shots.get(name, {}),
+                budget=self.common_budget,
+            )
+            for name in names
+        ]
+
+
+def _named(given: object) -> object:
+    """Let a row without `method.name` be the method that the row is called after."""
+    if not isinstance(given, dict):
+        return given
+    named: dict[object, object] = {}
+    for name, settings in given.items():
+        if name in METHODS and isinstance(settings, dict):
+            method = settings.get("method", {})
+            if isinstance(method, dict):
+                settings = settings | {"method": {"name": name} | method}
+        named[name] = settings
+    return named
 
 
 class Request(NamedTuple):
@@ -116,6 +162,7 @@ class Outcome:
     tables: tuple[Table, ...]
     fingerprint: str
     environment: Environment
+    common_budget: CommonBudget | None
 
 
 def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
@@ -127,7 +174,7 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
         ConfigError: If a row is unknown or an option does not fit the protocol.
         SkycueError: Of the kind that fits what is wrong with data, backbone or the run's folder.
     """
-    rows = _rows(request.methods, config)
+    rows = config.rows(request.protocol, request.methods)
     _refuse_to_caption_in_each_process(rows, request.jobs)
     excluded = read_near_duplicates(config.near_duplicates or configs_folder() / NEAR_DUPLICATES)
     data = tuple(
@@ -162,22 +209,8 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
         tables=tuple(protocol.tables(comparison, results)),
         fingerprint=clip.fingerprint,
         environment=describe_environment(device, dtype, jobs=limits.jobs, threads=limits.threads),
+        common_budget=config.common_budget,
     )
-
-
-def _rows(methods: Sequence[str], config: BenchmarkConfig) -> list[Row]:
-    """Return the rows asked for behind those that always stand.
-
-    Raises:
-        ConfigError: If a name is neither a method nor a row of the configuration.
-    """
-    known = {name: config_of(name) for name in METHODS} | config.methods
-    known.setdefault(ORACLE, known["bimors"])
-    wanted = dict.fromkeys((*ALWAYS_SHOWN, *methods))
-    for name in wanted:
-        if name not in known:
-            raise ConfigError(f"no method {name!r}; there are {', '.join(known)}.")
-    return [Row(name, known[name]) for name in wanted]
 
 
 def _refuse_to_caption_in_each_process(rows: Sequence[Row], jobs: int) -> None:
@@ -200,4 +233,5 @@ def _ablation_rows(rows: Sequence[Row], clip: Clip, pool: EncoderPool) -> list[R
     assert sentence is not None, "bimors reads captions"
     fixed = [row for row in rows if row.name in ALWAYS_SHOWN]
     width = sentence.settings.dim
-    return [*fixed, *ablation.ablation_rows(reference.config, clip, width)]
+    variants = ablation.ablation_rows(reference.config, clip, width)
+    return [*fixed, *(replace(row, budget=reference.budget) for row in variants)]

@@ -10,13 +10,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from skycue.data.few_shot import draw
 from skycue.data.scenes import SceneItem
 from skycue.fitting import picks_by_validation
+from skycue.protocols.budget import CommonBudget
 from skycue.protocols.scene_data import SceneData
 from skycue.scene_config import SceneConfig
 from skycue.scenes.base import Need
@@ -42,6 +43,28 @@ class Row:
     name: str
     config: SceneConfig
     texts: Texts = "own"
+    epochs_of_shots: Mapping[int, int] = field(default_factory=dict)
+    """Epochs at numbers of shots, where they are not those of `config`."""
+    budget: CommonBudget | None = None
+    """What takes the place of the row's own epochs, choice of an epoch and augmentation."""
+
+    def at(self, shots: int, n_items: int) -> Row:
+        """Return the row with the settings that it trains by.
+
+        Args:
+            shots: Training images of a class.
+            n_items: Training images.
+        """
+        method, _ = METHODS[self.config.method.name]
+        if method.trains != "gradient":
+            return self
+        config = self.config
+        if self.budget is not None:
+            config = self.budget.apply(config, n_items)
+        elif shots in self.epochs_of_shots:
+            train = config.train.model_copy(update={"epochs": self.epochs_of_shots[shots]})
+            config = config.model_copy(update={"train": train})
+        return replace(self, config=config)
 
     @property
     def trains(self) -> bool:
@@ -82,7 +105,7 @@ class Comparison:
                 yield row
             elif data.human_captions is not None:
                 captions = f"oracle:{data.human_captions}"
-                yield Row(row.name, row.config.model_copy(update={"captions": captions}))
+                yield replace(row, config=row.config.model_copy(update={"captions": captions}))
 
     def draws(self, row: Row) -> list[tuple[int, int]]:
         """Return the (shots, seed) to run a row with; (0, 0) alone if it learns nothing."""
@@ -188,16 +211,18 @@ def draw_cells(
     Raises:
         ShotsError: If a class has fewer images than are to be drawn.
     """
+    train, validation = parts
     for shots, seed in comparison.draws(row):
-        train, validation = parts
-        n_validation = row.config.validation_shots if picks_by_validation(row.config) else 0
+        drawn = draw(train, shots, seed) if shots else ()
+        own = row.at(shots, len(drawn))
+        n_validation = own.config.validation_shots if picks_by_validation(own.config) else 0
         yield Cell(
-            row=row,
+            row=own,
             data=data,
             shots=shots,
             seed=seed,
             class_names=tuple(class_names),
-            train=draw(train, shots, seed) if shots else (),
+            train=drawn,
             validation=draw(validation, n_validation, seed) if shots and n_validation else (),
             exams=tuple(exams),
         )
