@@ -20,7 +20,7 @@ from bench.timing import ROUNDS, Clock, Options, Result
 
 SCRIPTS = (
     "text_encoding",
-    "bimors_step",
+    "method_steps",
     "scoring",
     "image_encoding",
     "fit_memory",
@@ -47,7 +47,8 @@ alone too, such as `python -m bench.text_encoding`. A script says in its first l
 compares. Both sides of a ratio have the same inputs, float32 and the same threads; their outputs
 and gradients are compared first (largest difference at most 1e-4 of the largest value); then they
 run in turns and the best of a few rounds counts. The reference is the straightforward way, written
-in `bench/reference.py`, or that of `transformers` where its name stands.
+in `bench/reference.py` and `bench/released_ways.py`, or that of `transformers` where its name
+stands.
 Weights are random, which changes no time, except where `mini` is named. Peak memory is that of a
 process that does nothing else, PyTorch included.
 

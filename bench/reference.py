@@ -59,9 +59,24 @@ def bimors_contexts(method: BiMoRS, inputs: ImageInputs) -> Tensor:
 
 def bimors_logits(method: BiMoRS, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
     """Return the logits of BiMoRS, [B, C]."""
-    classes = encode_classes(method.clip, bimors_contexts(method, inputs), class_names)
+    contexts = bimors_contexts(method, inputs)
+    return image_by_image(method.clip, inputs.require("embedding"), contexts, class_names)
+
+
+def image_by_image(
+    clip: Clip, embeddings: Tensor, contexts: Tensor, class_names: Sequence[str]
+) -> Tensor:
+    """Score each image with its own class embeddings, [B, C].
+
+    Args:
+        clip: The backbone.
+        embeddings: Image embeddings, [B, D].
+        contexts: Context tokens of each image, [B, M, W].
+        class_names: C names, put behind the context.
+    """
+    classes = encode_classes(clip, contexts, class_names)
     rows = [
-        method.clip.logit_scale.exp() * own @ embedding
-        for embedding, own in zip(inputs.require("embedding"), classes, strict=True)
+        clip.logit_scale.exp() * own @ embedding
+        for embedding, own in zip(embeddings, classes, strict=True)
     ]
     return torch.stack(rows)

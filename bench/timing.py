@@ -73,14 +73,25 @@ class DifferentOutputsError(Exception):
 
 
 def read_options(description: str | None) -> Options:
-    """Read --threads, --rounds and --clock, and set the threads of PyTorch."""
-    parser = argparse.ArgumentParser(description=description)
+    """Read the command line of a benchmark that has no arguments of its own."""
+    return options_of(argparse.ArgumentParser(description=description))[0]
+
+
+def options_of(parser: argparse.ArgumentParser) -> tuple[Options, argparse.Namespace]:
+    """Read --threads, --rounds and --clock, and set the threads of PyTorch.
+
+    Args:
+        parser: Knows the arguments of the benchmark's own.
+
+    Returns:
+        The options that all benchmarks have, and all that was given.
+    """
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    return Options(given.threads, given.rounds, given.clock)
+    return Options(given.threads, given.rounds, given.clock), given
 
 
 @torch.no_grad()
@@ -138,13 +149,33 @@ def speedup(
 ) -> Result:
     """Time two sides, "reference" and "ours", and say how many times faster ours is."""
     times = best_times(sides, options)
-    ratio = times["reference"] / times["ours"]
+    return ratio(
+        question,
+        times["reference"],
+        times["ours"],
+        options,
+        target=target,
+        difference=difference,
+    )
+
+
+def ratio(
+    question: str,
+    reference: float,
+    ours: float,
+    options: Options,
+    *,
+    target: float | None,
+    difference: float,
+) -> Result:
+    """Say how many times faster ours is than the reference; both in seconds."""
+    times = reference / ours
     return Result(
         question=question,
-        answer=f"{ratio:.1f}x",
+        answer=f"{times:.1f}x",
         target=NO_TARGET if target is None else f"at least {target:g}x",
-        met=target is None or ratio >= target,
-        detail=f"{times['reference']:.3g} s to {times['ours']:.3g} s, best of {options.rounds}; "
+        met=target is None or times >= target,
+        detail=f"{reference:.3g} s to {ours:.3g} s, best of {options.rounds}; "
         f"outputs differ by {difference:.0e}",
     )
 

@@ -1,0 +1,260 @@
+"""How much faster does each prompt method learn and score than by its released code?
+
+    python -m bench.method_steps [METHOD ...]
+
+22 classes, ViT-B/16, the published batch of each method; a step is forward, backward and SGD. Two
+references: the released recipe, which decodes, crops and encodes the images in every step (the
+user's gain); and the same encodings on both sides (the code's merit). Both are the way of the
+method's released code (`bench/released_ways.py`). Scoring has the same encodings on both sides.
+Releases compute in float16 on a GPU; here all sides compute in float32 on the CPU.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from bench.networks import CLASS_NAMES, Size, gradients, random_captions, random_clip
+from bench.peak_memory import peaks, run_alone
+from bench.released_ways import WAYS, Way
+from bench.tiles import write_tiles
+from bench.timing import (
+    Options,
+    Result,
+    best_times,
+    largest_difference,
+    options_of,
+    ratio,
+    report,
+)
+from skycue.augmentation import random_resized_crop
+from skycue.backbones.preprocess import preprocess
+from skycue.data.images import read_image
+from skycue.encoding import TOWER_FIELDS, computed_fields, tower_fields
+from skycue.scenes.base import ImageInputs, Need, PromptMethod
+from skycue.scenes.registry import METHODS, build_method
+
+Side = Literal["ours", "the released way"]
+
+N_CLASSES = 22
+N_SCORED = 8
+"""Images that are scored at once."""
+MOVED = 0.02
+"""Deviation of what is added to a method's start, so that no gradient is zero."""
+SEED = 2
+"""Of a method's start: one under which the only hidden unit of a tiny CoCoOp is alive."""
+LEARNING_RATE = 1e-6
+"""So low that the rounds of all sides do the same work."""
+MOMENTUM = 0.9
+
+
+class Case(NamedTuple):
+    """A method with random weights, and what it is shown.
+
+    Attributes:
+        method: At the published sizes.
+        way: How its released code works.
+        paths: Image files, B of them.
+        captions: Vectors of their captions, [B, S].
+        kept: Their encodings as they are kept.
+        labels: Their classes, [B].
+        class_names: C names.
+    """
+
+    method: PromptMethod
+    way: Way
+    paths: Sequence[Path]
+    captions: Tensor
+    kept: ImageInputs
+    labels: Tensor
+    class_names: Sequence[str]
+
+    def our_loss(self) -> Tensor:
+        """Return the loss of a step by our code."""
+        return self.method.loss(self.kept.to("cpu"), self.labels, self.class_names)
+
+    def same_loss(self) -> Tensor:
+        """Return it the released way, from kept encodings."""
+        return self.way.loss_of(self.method, self.kept.to("cpu"), self.labels, self.class_names)
+
+    def released_loss(self, generator: Generator) -> Tensor:
+        """Return it by the released recipe, from files."""
+        inputs = encode_crops(self.method, self.paths, self.captions, generator)
+        return self.way.loss_of(self.method, inputs, self.labels, self.class_names)
+
+    @torch.no_grad()
+    def our_logits(self) -> Tensor:
+        """Score by our code."""
+        logits: Tensor = self.method(self.kept.to("cpu"), self.class_names)
+        return logits
+
+    @torch.no_grad()
+    def same_logits(self) -> Tensor:
+        """Score the released way."""
+        return self.way.logits(self.method, self.kept.to("cpu"), self.class_names)
+
+
+def build_case(name: str, folder: Path, size: Size, n_classes: int, n_images: int) -> Case:
+    """Build a method, write images into a folder and encode them."""
+    clip = random_clip(size)
+    _, config = METHODS[name]
+    torch.manual_seed(SEED)
+    method = build_method(clip, config())  # type: ignore[arg-type]  # one of the union
+    with torch.no_grad():
+        for parameter in method.learned_parameters().values():
+            parameter.add_(torch.randn_like(parameter), alpha=MOVED)
+    paths = write_tiles(folder, n_images)
+    captions = random_captions(n_images)
+    side = clip.config.image.image_size
+    pixels = torch.stack([preprocess(read_image(path), side) for path in paths])
+    with torch.no_grad():
+        fields = tower_fields(clip, pixels, _tower_needs(method.needs))
+    return Case(
+        method,
+        WAYS[name],
+        paths,
+        captions,
+        ImageInputs(**fields, caption=captions),
+        torch.arange(n_images) % n_classes,
+        CLASS_NAMES[:n_classes],
+    )
+
+
+@torch.no_grad()
+def encode_crops(
+    method: PromptMethod, paths: Sequence[Path], captions: Tensor, generator: Generator
+) -> ImageInputs:
+    """Decode images and encode random crops of them with the frozen tower."""
+    side = method.clip.config.image.image_size
+    crops = [random_resized_crop(read_image(path), side, generator) for path in paths]
+    fields = computed_fields(method.clip, torch.stack(crops), _tower_needs(method.needs))
+    return ImageInputs(**fields, caption=captions)
+
+
+def _tower_needs(needs: Collection[Need]) -> list[Need]:
+    return [name for name in TOWER_FIELDS if name in needs]
+
+
+def measure_step(name: str, options: Options, size: Size, n_classes: int) -> list[Result]:
+    """Compare losses and gradients, then time a step against both references."""
+    way = WAYS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        case = build_case(name, Path(folder), size, n_classes, way.batch)
+        own, other = (
+            loss_and_gradients(case.method, side) for side in (case.our_loss, case.same_loss)
+        )
+        difference = largest_difference(own, other)
+        generator = torch.Generator().manual_seed(5)
+        sides = {
+            "released": steps(case.method, lambda: case.released_loss(generator)),
+            "same": steps(case.method, case.same_loss),
+            "ours": steps(case.method, case.our_loss),
+        }
+        times = best_times(sides, options)
+    question = f"{name}, a step of batch {way.batch}, {n_classes} classes, {size}: "
+    return [
+        ratio(
+            question + "kept encodings against the released recipe",
+            times["released"],
+            times["ours"],
+            options,
+            target=way.released_target,
+            difference=difference,
+        ),
+        ratio(
+            question + "same encodings on both sides",
+            times["same"],
+            times["ours"],
+            options,
+            target=way.same_target,
+            difference=difference,
+        ),
+    ]
+
+
+def measure_scoring(name: str, options: Options, size: Size, n_classes: int) -> Result:
+    """Compare logits, then time them against the released way."""
+    with tempfile.TemporaryDirectory() as folder:
+        case = build_case(name, Path(folder), size, n_classes, N_SCORED)
+        difference = largest_difference([case.our_logits()], [case.same_logits()])
+        times = best_times({"same": case.same_logits, "ours": case.our_logits}, options)
+    return ratio(
+        f"{name}, scoring {N_SCORED} images, {n_classes} classes, {size}: "
+        "same encodings on both sides",
+        times["same"],
+        times["ours"],
+        options,
+        target=case.way.same_target,
+        difference=difference,
+    )
+
+
+def measure_memory(name: str, options: Options, size: Size, n_classes: int) -> list[Result]:
+    """Measure the peak of a step and of scoring, each side in a process of its own."""
+    sides: tuple[Side, ...] = ("ours", "the released way")
+    results = []
+    for what, work in (("a step", step_alone), ("scoring", score_alone)):
+        n_images = WAYS[name].batch if work is step_alone else N_SCORED
+        found: dict[str, float] = {
+            side: run_alone(work, name, side, size, n_classes, options=options)[1] for side in sides
+        }
+        results.append(
+            peaks(f"{what} of {name}, {n_images} images, {n_classes} classes, {size}", found)
+        )
+    return results
+
+
+def step_alone(name: str, side: Side, size: Size, n_classes: int) -> None:
+    """Make one step from kept encodings."""
+    with tempfile.TemporaryDirectory() as folder:
+        case = build_case(name, Path(folder), size, n_classes, WAYS[name].batch)
+    steps(case.method, case.our_loss if side == "ours" else case.same_loss)()
+
+
+def score_alone(name: str, side: Side, size: Size, n_classes: int) -> None:
+    """Score images from kept encodings."""
+    with tempfile.TemporaryDirectory() as folder:
+        case = build_case(name, Path(folder), size, n_classes, N_SCORED)
+    _ = case.our_logits() if side == "ours" else case.same_logits()
+
+
+def loss_and_gradients(method: PromptMethod, loss_of: Callable[[], Tensor]) -> list[Tensor]:
+    """Return the loss and the gradient of every learned parameter."""
+    loss = loss_of()
+    return [loss.detach(), *gradients(loss, list(method.learned_parameters().values()))]
+
+
+def steps(method: PromptMethod, loss_of: Callable[[], Tensor]) -> Callable[[], None]:
+    """Return a training step by SGD with momentum."""
+    parameters = list(method.learned_parameters().values())
+    optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=MOMENTUM)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(loss_of())
+        optimizer.step()
+
+    return step
+
+
+def measure(
+    name: str, options: Options, *, size: Size = "ViT-B/16", n_classes: int = N_CLASSES
+) -> list[Result]:
+    """Ask of a method how fast it learns and scores, and what memory it takes."""
+    return [
+        *measure_step(name, options, size, n_classes),
+        measure_scoring(name, options, size, n_classes),
+        *measure_memory(name, options, size, n_classes),
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("methods", nargs="*", metavar="METHOD", help="all, if none is named")
+    chosen, given = options_of(parser)
+    for method_name in given.methods or WAYS:
+        report(measure(method_name, chosen), chosen)
