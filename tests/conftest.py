@@ -1,5 +1,6 @@
 """Fixtures that many tests share: a tiny seeded CLIP and a small folder of labelled tiles."""
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from skycue.backbones.vit import ImageConfig
 TINY_CLASSES = ("bare soil", "forest", "lake")
 TINY_COLOURS = ((160, 120, 80), (30, 100, 40), (40, 80, 160))
 TILES_PER_CLASS = 8
+MULTI_LABEL_CLASSES = ("forest", "lake", "soil")
+MULTI_LABEL_TILES = 48
 
 
 @cache
@@ -65,3 +68,26 @@ def scene_folder(tmp_path: Path) -> Path:
             pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"{folder.name}_{index}.png")
     return root
+
+
+def write_multi_label_tiles(folder: Path) -> Path:
+    """Write 48 tiles of 40 pixels: a quarter of a tile is filled for each class that it shows.
+
+    Tile n shows class k where bit k of n is set; the quarter that is left is grey, and so is that
+    of a class that is absent.
+    """
+    rng = np.random.default_rng(11)
+    (folder / "images").mkdir(parents=True)
+    shown = {}
+    for number in range(MULTI_LABEL_TILES):
+        pixels = np.full((40, 40, 3), 120.0)
+        name = f"tile_{number:02}.png"
+        shown[name] = [MULTI_LABEL_CLASSES[k] for k in range(3) if number >> k & 1]
+        for k, colour in enumerate((TINY_COLOURS[1], TINY_COLOURS[2], TINY_COLOURS[0])):
+            if number >> k & 1:
+                y, x = 20 * (k // 2), 20 * (k % 2)
+                pixels[y : y + 20, x : x + 20] = colour
+        noisy = np.clip(pixels + rng.normal(0, 8, pixels.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / "images" / name)
+    (folder / "labels.json").write_text(json.dumps(shown), encoding="utf-8")
+    return folder

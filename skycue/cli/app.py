@@ -22,6 +22,7 @@ from skycue.cli import (
     classify,
     convert,
     data,
+    data_labels,
     data_regions,
     data_render,
     describe,
@@ -135,6 +136,7 @@ app.command()(doctor.doctor)
 app.command()(convert.convert)
 app.command()(split.split)
 data.data.command("render")(data_render.render)
+data.data.command("labels-from-instances")(data_labels.labels_from_instances)
 data.data.command("captions-from-instances")(data_regions.captions_from_instances)
 data.data.command("import-regions")(data_regions.import_regions)
 data.data.command("check-regions")(data_regions.check_regions)

@@ -11,7 +11,7 @@ from skycue.errors import SplitError
 
 
 def split(
-    data: Annotated[Path, typer.Argument(help="A folder with one folder of images per class.")],
+    data: Annotated[Path, typer.Argument(help="A folder of scenes, as `skycue fit` takes it.")],
     output: Annotated[
         Path | None,
         typer.Option(

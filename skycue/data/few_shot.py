@@ -1,8 +1,10 @@
 """Few-shot draws and base-to-new halves: pure functions of what they are given.
 
-A draw orders the images of a class by a hash of the seed and the image's folder and file name and
-takes the first K. So it is the same on every machine and Python version, wherever the dataset lies,
-in whatever order the items come, and the draw of 4 shots is part of the draw of 16.
+A draw orders the images of a class by a hash of the seed and the image's class folder and file name
+and takes the first K. So it is the same on every machine and Python version, wherever the dataset
+lies, in whatever order the items come, and the draw of 4 shots is part of the draw of 16. Where
+images have several labels, an image counts for each of them: a class that is often seen with others
+gets more than K images, none fewer.
 """
 
 import hashlib
@@ -13,16 +15,20 @@ from skycue.data.scenes import SceneItem
 from skycue.errors import ShotsError
 
 
-def draw(items: Iterable[SceneItem], shots: int, seed: int) -> tuple[SceneItem, ...]:
+def draw(
+    items: Iterable[SceneItem], shots: int, seed: int, class_names: Sequence[str] = ()
+) -> tuple[SceneItem, ...]:
     """Draw K images of each class.
 
     Args:
         items: Labelled images, usually the train part of a split.
         shots: K, images of each class, at least 1.
         seed: Chooses the draw.
+        class_names: Names of the labels, to be told in a message; the folders' if not given.
 
     Returns:
-        `shots` items of each label, by label and then by the order of the draw.
+        `shots` items of each label, by label and then by the order of the draw; each item once, all
+        its labels with it.
 
     Raises:
         ShotsError: If K is below 1, or above the images of some class; all such are named.
@@ -31,12 +37,13 @@ def draw(items: Iterable[SceneItem], shots: int, seed: int) -> tuple[SceneItem, 
         raise ShotsError(f"{shots} shots asked for; at least 1 image of each class is needed.")
     of_label: dict[int, list[SceneItem]] = defaultdict(list)
     for item in items:
-        of_label[item.label].append(item)
+        for label in item.labels:
+            of_label[label].append(item)
     if not of_label:
         raise ShotsError(f"{shots} shots asked for, but there are no images to draw from.")
     short = [
-        f"{_class_folder(group[0])} ({len(group)})"
-        for _, group in sorted(of_label.items())
+        f"{class_names[label] if class_names else _class_folder(group[0])} ({len(group)})"
+        for label, group in sorted(of_label.items())
         if len(group) < shots
     ]
     if short:
@@ -44,9 +51,9 @@ def draw(items: Iterable[SceneItem], shots: int, seed: int) -> tuple[SceneItem, 
             f"{shots} shots asked for, but {len(short)} of {len(of_label)} classes hold fewer: "
             f"{', '.join(short)}. Lower the shots or add images."
         )
-    drawn: list[SceneItem] = []
+    drawn: dict[SceneItem, None] = {}
     for _, group in sorted(of_label.items()):
-        drawn += sorted(group, key=lambda item: _draw_key(item, seed))[:shots]
+        drawn |= dict.fromkeys(sorted(group, key=lambda item: _draw_key(item, seed))[:shots])
     return tuple(drawn)
 
 
@@ -61,8 +68,12 @@ def base_new(class_names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ..
 
 
 def _draw_key(item: SceneItem, seed: int) -> tuple[str, str]:
-    """Return what orders an image in a draw: a hash, and the path for equal names."""
-    name = f"{seed}/{_class_folder(item)}/{item.path.name}"
+    """Return what orders an image in a draw: a hash, and the path for equal names.
+
+    The folder of a multi-label image is no class: it may be the dataset's own, of any name.
+    """
+    folder = f"{_class_folder(item)}/" if isinstance(item.label, int) else ""
+    name = f"{seed}/{folder}{item.path.name}"
     return hashlib.sha256(name.encode()).hexdigest(), item.path.as_posix()
 
 

@@ -1,7 +1,7 @@
 """The image files that a user means by naming files and folders."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from skycue.data.images import IMAGE_SUFFIXES
 from skycue.errors import ImageReadError
@@ -37,3 +37,9 @@ def _is_image(file: Path, folder: Path) -> bool:
     """Say whether a file below a folder is a visible image."""
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
     return not hidden and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+
+
+def leaves_folder(path: str) -> bool:
+    """Say whether a relative path that a file names could point outside its folder."""
+    pure = PurePosixPath(path)
+    return pure.is_absolute() or PureWindowsPath(path).is_absolute() or ".." in pure.parts

@@ -84,7 +84,7 @@ class _CocoAnnotation(BaseModel):
     id: int
     image_id: int
     category_id: int
-    segmentation: list[list[float]] | Rle | PlainRle
+    segmentation: list[list[float]] | Rle | PlainRle | None = None
     iscrowd: int = 0
 
 
@@ -105,17 +105,15 @@ def read_coco(path: Path) -> tuple[InstanceImage, ...]:
             category that is not there, or has a mask that is empty or cannot be read.
     """
     coco = _parse(path)
-    names = {category.id: category.name.replace("_", " ") for category in coco.categories}
+    names = _class_names(coco, path)
     sizes = {image.id: (image.height, image.width) for image in coco.images}
     found: dict[int, list[Instance]] = {image.id: [] for image in coco.images}
     for annotation in coco.annotations:
         where = f"{path}: annotation {annotation.id}"
-        if annotation.image_id not in sizes:
-            raise DatasetError(f"{where} names image {annotation.image_id}, which is not listed.")
-        if annotation.category_id not in names:
-            raise DatasetError(f"{where} names category {annotation.category_id}: none such.")
         if annotation.iscrowd:
             continue
+        if annotation.segmentation is None:
+            raise DatasetError(f"{where} has no segmentation: its outline is needed here.")
         size, shape = sizes[annotation.image_id], annotation.segmentation
         instance = instance_of(names[annotation.category_id], _mask_of(shape, size, where))
         if instance is None:
@@ -125,6 +123,38 @@ def read_coco(path: Path) -> tuple[InstanceImage, ...]:
         InstanceImage(image.file_name, sizes[image.id], tuple(found[image.id]))
         for image in coco.images
     )
+
+
+def read_image_classes(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read which classes each image of a COCO instances file shows; outlines are not needed.
+
+    Returns:
+        Class names in the order of the alphabet by the image's path, in the order of the file; none
+        for an image without an object. Crowd regions count: they show their class.
+
+    Raises:
+        DatasetError: If the file is missing or not COCO, or an annotation names an image or
+            category that is not there.
+    """
+    coco = _parse(path)
+    names = _class_names(coco, path)
+    shown: dict[int, set[str]] = {image.id: set() for image in coco.images}
+    for annotation in coco.annotations:
+        shown[annotation.image_id].add(names[annotation.category_id])
+    return {image.file_name: tuple(sorted(shown[image.id])) for image in coco.images}
+
+
+def _class_names(coco: _Coco, path: Path) -> dict[int, str]:
+    """Return the name of each category, once all annotations name what is there."""
+    names = {category.id: category.name.replace("_", " ") for category in coco.categories}
+    listed = {image.id for image in coco.images}
+    for annotation in coco.annotations:
+        where = f"{path}: annotation {annotation.id}"
+        if annotation.image_id not in listed:
+            raise DatasetError(f"{where} names image {annotation.image_id}, which is not listed.")
+        if annotation.category_id not in names:
+            raise DatasetError(f"{where} names category {annotation.category_id}: none such.")
+    return names
 
 
 def _mask_of(shape: list[list[float]] | Rle | PlainRle, size: tuple[int, int], where: str) -> Mask:

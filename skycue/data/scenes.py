@@ -1,7 +1,9 @@
-"""A scene dataset: a folder of images for each class.
+"""A scene dataset: a folder of images for each class, or images with a file of their labels.
 
-The class folders lie in the dataset's folder or in its `images/`. Everything that is wrong with
-them is found before anything else happens, and named at once.
+The class folders lie in the dataset's folder or in its `images/`. Where a file of labels lies there
+(`label_files.py`), an image has the labels that the file says, several or one, whatever folder it
+is in: the dataset is multi-label. Everything that is wrong is found before anything else happens,
+and named at once.
 """
 
 import logging
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from skycue.data.images import CONVERTED_MODES, IMAGE_SUFFIXES, ImageCheck, check_image
+from skycue.data.label_files import ImageLabels, find_labels, read_labels
 from skycue.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -35,8 +38,25 @@ class SceneItem(NamedTuple):
 
     path: Path
     """The file, ready to be opened: the image root joined with the path in the split."""
-    label: int
-    """Index into the class names that the items came with."""
+    label: int | tuple[int, ...]
+    """Index into the class names that the items came with; in a multi-label dataset the indices of
+    all classes that the image shows, in rising order, and there may be none."""
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """All labels of the image."""
+        return self.label if isinstance(self.label, tuple) else (self.label,)
+
+    @property
+    def only_label(self) -> int:
+        """The label of an image of a dataset that is not multi-label."""
+        assert isinstance(self.label, int), f"{self.path} is of a multi-label dataset"
+        return self.label
+
+
+def is_multi_label(items: Iterable[SceneItem]) -> bool:
+    """Say whether images are of a multi-label dataset; without any image they are not."""
+    return any(isinstance(item.label, tuple) for item in items)
 
 
 @dataclass(frozen=True)
@@ -44,7 +64,7 @@ class SceneSplit:
     """A dataset cut into three parts that share no image."""
 
     root: Path
-    """The folder that holds the class folders."""
+    """The folder that paths are relative to: the one that holds the class folders."""
     class_names: tuple[str, ...]
     """Names as the folders say, in label order; `clean_class_name` makes prompts of them."""
     train: tuple[SceneItem, ...]
@@ -56,6 +76,11 @@ class SceneSplit:
     def part(self, part: Part) -> tuple[SceneItem, ...]:
         """Return the images of one part."""
         return {"train": self.train, "val": self.val, "test": self.test}[part]
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return is_multi_label((*self.train, *self.val, *self.test))
 
 
 class Finding(NamedTuple):
@@ -98,20 +123,26 @@ class FolderReport:
         if self.problems:
             text = "; ".join(str(problem) for problem in self.problems)
             raise DatasetError(
-                f"{self.root} cannot be used: {text}. `skycue data check {self.root}` lists all."
+                f"{self.root} cannot be used: {text}. `skycue data check` on the dataset's folder "
+                "lists all."
             )
         for remark in self.remarks:
             logger.warning("%s: %d x %s", self.root, len(remark.names), remark)
 
 
 def image_root(data: Path) -> Path:
-    """Return the folder that holds the class folders: `data/images` if it has folders, else `data`.
+    """Return the folder that paths are relative to.
+
+    With class folders: `data/images` if it has folders, else `data`. With a file of labels: the
+    folder `images` or `Images` in `data` if there is one, else `data`.
 
     Raises:
         DatasetError: If there is no such folder, or class folders lie in both places.
     """
     if not data.is_dir():
         raise DatasetError(f"no folder {data}; a dataset is a folder with one folder per class.")
+    if find_labels(data) is not None:
+        return next((folder for folder in _folders(data) if folder.name.lower() == "images"), data)
     images = data / "images"
     if not images.is_dir() or not _folders(images):
         return data
@@ -135,9 +166,12 @@ def check_folder(data: Path, decode: bool = False) -> FolderReport:
         decode: Decode every image in full.
 
     Raises:
-        DatasetError: If the folder itself is missing or ambiguous.
+        DatasetError: If the folder itself is missing or ambiguous, or its file of labels is
+            malformed.
     """
     root = image_root(data)
+    if labels := find_labels(data):
+        return _check_labelled(root, read_labels(labels), decode)
     folders = _folders(root)
     items: list[SceneItem] = []
     empty: list[str] = []
@@ -198,6 +232,9 @@ def relabel(
 ) -> tuple[SceneItem, ...]:
     """Keep the items of some classes and give them new labels, as base-to-new and domain shift do.
 
+    An image of a multi-label dataset is kept if it shows one of the classes; of its labels, those
+    that are kept stay.
+
     Args:
         items: Items whose labels index into `class_names`.
         class_names: Raw class names of the items.
@@ -211,11 +248,14 @@ def relabel(
         raise DatasetError(
             f"no class {', '.join(unknown)} here; the classes are {', '.join(class_names)}."
         )
-    return tuple(
-        SceneItem(item.path, new_labels[class_names[item.label]])
-        for item in items
-        if class_names[item.label] in new_labels
-    )
+    kept = []
+    for item in items:
+        new = sorted({new_labels[n] for k in item.labels if (n := class_names[k]) in new_labels})
+        if new:
+            kept.append(
+                SceneItem(item.path, tuple(new) if isinstance(item.label, tuple) else new[0])
+            )
+    return tuple(kept)
 
 
 def check_images(paths: Sequence[Path], decode: bool = False) -> tuple[ImageCheck, ...]:
@@ -236,6 +276,31 @@ def copies(checks: Iterable[ImageCheck]) -> list[list[Path]]:
 def equal_paths(paths: Sequence[Path], root: Path) -> str:
     """Name files with the same bytes: "a/1.jpg = a/2.jpg"."""
     return " = ".join(_relative(path, root) for path in paths)
+
+
+def _check_labelled(root: Path, labels: ImageLabels, decode: bool) -> FolderReport:
+    """Look at the images that a file of labels names, and for images that it leaves out."""
+    named = {name: root / name for name in sorted(labels.of_image)}
+    items = [
+        SceneItem(path, labels.of_image[name]) for name, path in named.items() if path.is_file()
+    ]
+    absent = tuple(name for name, path in named.items() if not path.is_file())
+    shown = {label for item in items for label in item.labels}
+    never = tuple(name for k, name in enumerate(labels.class_names) if k not in shown)
+    found = (path for path in sorted(root.rglob("*")) if path.is_file() and _is_image(path))
+    unlabelled = (_relative(path, root) for path in found)
+    left_out = tuple(name for name in unlabelled if name not in named)
+    report = check_items(root, labels.class_names, items, decode)
+    problems = (
+        Finding(f"in {labels.source.name} but not in {root}", absent),
+        Finding("class that no image shows", never),
+    )
+    remark = Finding(f"passed over, not in {labels.source.name}", left_out)
+    return replace(
+        report,
+        problems=(*(finding for finding in problems if finding.names), *report.problems),
+        remarks=(*([remark] if left_out else []), *report.remarks),
+    )
 
 
 def _problems(

@@ -2,8 +2,9 @@
 
 The shape is CoOp's: for each part a list of [path, label, class name], with paths relative to the
 folder that holds the class folders (Zhou et al., "Learning to Prompt for Vision-Language Models",
-IJCV 2022, https://arxiv.org/abs/2109.01134). The file also records the SHA-256 of its lists, which
-CoOp's reader passes over, so that a change shows.
+IJCV 2022, https://arxiv.org/abs/2109.01134). In a multi-label dataset label and class name are
+lists, which may be empty: ["1.jpg", [0, 4], ["airplane", "ship"]]. The file also records the
+SHA-256 of its lists, which CoOp's reader passes over, so that a change shows.
 """
 
 import hashlib
@@ -11,11 +12,12 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from skycue.data.image_files import leaves_folder
 from skycue.data.scenes import PARTS, Finding, Part, SceneItem, SceneSplit
 from skycue.errors import SplitError
 from skycue.files import write_atomically
@@ -29,8 +31,14 @@ class Entry(NamedTuple):
 
     path: str
     """Relative to the image root, with forward slashes."""
-    label: int
-    class_name: str
+    label: int | tuple[int, ...]
+    class_name: str | tuple[str, ...]
+
+    def pairs(self) -> list[tuple[int, str]]:
+        """Return each label with its class name."""
+        labels = self.label if isinstance(self.label, tuple) else (self.label,)
+        names = self.class_name if isinstance(self.class_name, tuple) else (self.class_name,)
+        return list(zip(labels, names, strict=True))
 
 
 class SplitFile(BaseModel, frozen=True):
@@ -92,14 +100,19 @@ def read_split(path: Path, root: Path, sha256: str | None = None) -> SceneSplit:
             )
     _check_labels(path, file.entries())
     _check_paths(path, root, file.entries())
-    names = {entry.label: entry.class_name for entry in file.entries()}
+    names = dict(pair for entry in file.entries() for pair in entry.pairs())
     train, val, test = (
-        tuple(SceneItem(root / entry.path, entry.label) for entry in file.part(part))
+        tuple(SceneItem(root / entry.path, _in_order(entry.label)) for entry in file.part(part))
         for part in PARTS
     )
     return SceneSplit(
         root, tuple(names[label] for label in sorted(names)), train, val, test, digest
     )
+
+
+def _in_order(label: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    """Return several labels in rising order, as items have them."""
+    return tuple(sorted(label)) if isinstance(label, tuple) else label
 
 
 def _file_of(split: SceneSplit) -> SplitFile:
@@ -109,7 +122,9 @@ def _file_of(split: SceneSplit) -> SplitFile:
             Entry(
                 item.path.relative_to(split.root).as_posix(),
                 item.label,
-                split.class_names[item.label],
+                tuple(split.class_names[label] for label in item.label)
+                if isinstance(item.label, tuple)
+                else split.class_names[item.label],
             )
             for item in items
         )
@@ -146,25 +161,34 @@ def _parse(path: Path) -> SplitFile:
 
 
 def _check_labels(path: Path, entries: Sequence[Entry]) -> None:
-    """Refuse labels that are not 0 to C-1 with one class name each."""
+    """Refuse labels that are not 0 to C-1 with one class name each, and lists beside numbers."""
+    if len({isinstance(entry.label, tuple) for entry in entries}) > 1:
+        raise SplitError(f"{path}: some images have one label, others a list: give all a list.")
+    for entry in entries:
+        n_names = len(entry.class_name) if isinstance(entry.class_name, tuple) else 1
+        if n_names != (len(entry.label) if isinstance(entry.label, tuple) else 1):
+            raise SplitError(f"{path}: {entry.path} has not as many class names as labels.")
     names_of: dict[int, set[str]] = defaultdict(set)
     labels_of: dict[str, set[int]] = defaultdict(set)
     for entry in entries:
-        names_of[entry.label].add(entry.class_name)
-        labels_of[entry.class_name].add(entry.label)
+        for label, name in entry.pairs():
+            names_of[label].add(name)
+            labels_of[name].add(label)
     wrong = [f"label {k} is {', '.join(sorted(v))}" for k, v in names_of.items() if len(v) > 1]
     wrong += [f"{k} has labels {sorted(v)}" for k, v in labels_of.items() if len(v) > 1]
     if sorted(names_of) != list(range(len(names_of))):
         wrong.append(f"labels {sorted(names_of)} are not 0 to {len(names_of) - 1}")
-    if wrong or not entries:
-        raise SplitError(f"{path}: {'; '.join(wrong) or 'no image is listed'}.")
+    if wrong or not names_of:
+        raise SplitError(f"{path}: {'; '.join(wrong) or 'no labelled image is listed'}.")
 
 
 def _check_paths(path: Path, root: Path, entries: Sequence[Entry]) -> None:
     """Refuse paths that stand twice, leave the image root or name no file."""
     twice = [path for path, count in Counter(entry.path for entry in entries).items() if count > 1]
-    outside = [e.path for e in entries if _leaves_root(e.path)]
-    absent = [e.path for e in entries if not _leaves_root(e.path) and not (root / e.path).is_file()]
+    outside = [e.path for e in entries if leaves_folder(e.path)]
+    absent = [
+        e.path for e in entries if not leaves_folder(e.path) and not (root / e.path).is_file()
+    ]
     findings = [
         Finding(what, tuple(paths))
         for what, paths in (
@@ -176,9 +200,3 @@ def _check_paths(path: Path, root: Path, entries: Sequence[Entry]) -> None:
     ]
     if findings:
         raise SplitError(f"{path} does not fit its images: {'; '.join(map(str, findings))}.")
-
-
-def _leaves_root(path: str) -> bool:
-    """Say whether a path of a split file could point outside the image root."""
-    pure = PurePosixPath(path)
-    return pure.is_absolute() or PureWindowsPath(path).is_absolute() or ".." in pure.parts

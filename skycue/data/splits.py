@@ -1,16 +1,18 @@
 """Cuts of a scene dataset into train, val and test.
 
 A cut is made by a hash of the seed and each image's folder and file name: the same on every machine
-and wherever the dataset lies. Files with the same bytes always fall into the same part.
+and wherever the dataset lies. Files with the same bytes always fall into the same part. Where
+images have several labels the cut is an iterative stratification (`stratification.py`).
 """
 
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from skycue.data.captions import CAPTIONS_FILE, read_captions
+from skycue.data.label_files import find_labels, read_labels
 from skycue.data.scenes import (
     PARTS,
     Finding,
@@ -23,8 +25,10 @@ from skycue.data.scenes import (
     copies,
     equal_paths,
     image_root,
+    is_multi_label,
 )
 from skycue.data.split_files import SPLIT_FILE, build_split, read_split
+from skycue.data.stratification import stratify
 from skycue.errors import SplitError
 
 logger = logging.getLogger(__name__)
@@ -40,6 +44,8 @@ def make_split(
     data: Path, seed: int = 1, fractions: tuple[float, float, float] = FRACTIONS
 ) -> SceneSplit:
     """Cut each class into train, val and test by a hash of the seed and the file name.
+
+    Where images have several labels, each class is cut as nearly so as they allow.
 
     Args:
         data: A dataset's folder.
@@ -57,12 +63,7 @@ def make_split(
         )
     report = check_folder(data)
     report.require_sound()
-    parts: dict[Part, list[SceneItem]] = {part: [] for part in PARTS}
-    for units in _shuffled_classes(report, report.items, seed):
-        n_items = sum(len(unit) for unit in units)
-        parts["test"] += _take(units, n_items * fractions[2])
-        parts["val"] += _take(units, n_items * fractions[1])
-        parts["train"] += _take(units, n_items)
+    parts = _cut(report, report.items, fractions, seed)
     split = build_split(report.root, report.class_names, parts)
     for part, fraction in zip(PARTS, fractions, strict=True):
         if fraction > 0:
@@ -89,19 +90,29 @@ def split_from_captions(
     path = captions if captions.is_file() else data / captions
     report = check_folder(data)
     report.require_sound()
-    part_of = _official_parts(path, data, report)
-    parts: dict[Part, list[SceneItem]] = {part: [] for part in PARTS}
-    for item in report.items:
-        parts[part_of[item.path]].append(item)
-    if not parts["val"]:
-        official, parts["train"] = parts["train"], []
-        for units in _shuffled_classes(report, official, seed):
-            n_items = sum(len(unit) for unit in units)
-            parts["val"] += _take(units, n_items * VAL_OF_TRAIN)
-            parts["train"] += _take(units, n_items)
-    split = build_split(report.root, report.class_names, parts)
-    _refuse_copies_across_parts(split, report)
-    return split
+    return _official_split(report, _official_parts(path, data, report), seed)
+
+
+def split_from_names(data: Path, part_of: Mapping[str, Part], seed: int = 1) -> SceneSplit:
+    """Take a split that says of each image by its path which part it is in.
+
+    Args:
+        data: A dataset's folder.
+        part_of: Part of each image, by its path relative to the folder of the images; if none is
+            in val, val is cut from train.
+        seed: Of that cut.
+
+    Raises:
+        DatasetError: If something is wrong with the folder or its images.
+        SplitError: If an image has no part, or a copy in another part.
+    """
+    report = check_folder(data)
+    report.require_sound()
+    names = {item.path: item.path.relative_to(report.root).as_posix() for item in report.items}
+    partless = tuple(name for name in names.values() if name not in part_of)
+    if partless:
+        raise SplitError(f"{data}: {Finding('images without a part of the split', partless)}.")
+    return _official_split(report, {path: part_of[name] for path, name in names.items()}, seed)
 
 
 def load_split(data: Path, seed: int = 1) -> SceneSplit:
@@ -109,14 +120,16 @@ def load_split(data: Path, seed: int = 1) -> SceneSplit:
 
     That is its `split.json`; else the official split of its `captions.jsonl`, if that records one;
     else the default cut. A seed gives the same split at each call, and what was chosen is logged.
+    It is multi-label where the folder has a file of labels.
 
     Raises:
         DatasetError: If something is wrong with the folder or its images.
-        SplitError: If the split file cannot be used.
+        SplitError: If the split file cannot be used, or says other labels than the file of labels.
     """
     path, captions = data / SPLIT_FILE, data / CAPTIONS_FILE
     if path.is_file():
         split = read_split(path, image_root(data))
+        _refuse_other_labels(split, path, data)
         report = check_items(split.root, split.class_names, [*split.train, *split.val, *split.test])
         report.require_sound()
         _refuse_copies_across_parts(split, report)
@@ -134,23 +147,45 @@ def load_split(data: Path, seed: int = 1) -> SceneSplit:
     return split
 
 
-def _shuffled_classes(
-    report: FolderReport, items: Iterable[SceneItem], seed: int
-) -> list[list[list[SceneItem]]]:
-    """Order the images of each class by a hash; files with the same bytes stay together."""
-    digest_of = {check.path: check.sha256 for check in report.checks}
-    units: dict[int, dict[str, list[SceneItem]]] = defaultdict(lambda: defaultdict(list))
+def _cut(
+    report: FolderReport,
+    items: Sequence[SceneItem],
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> dict[Part, list[SceneItem]]:
+    """Cut items by fractions for train, val and test."""
+    parts: dict[Part, list[SceneItem]] = {part: [] for part in PARTS}
+    if is_multi_label(items):
+        units = _shuffled_units(report, items, seed)
+        chosen = stratify([unit[0].labels for unit in units], [len(u) for u in units], fractions)
+        for unit, place in zip(units, chosen, strict=True):
+            parts[PARTS[place]] += unit
+        return parts
+    of_class: dict[int, list[SceneItem]] = defaultdict(list)
     for item in items:
-        units[item.label][digest_of[item.path]].append(item)
-    return [
-        sorted(units[label].values(), key=lambda unit: _shuffle_key(unit[0], seed))
-        for label in sorted(units)
-    ]
+        of_class[item.only_label].append(item)
+    for _, of_label in sorted(of_class.items()):
+        units = _shuffled_units(report, of_label, seed)
+        parts["test"] += _take(units, len(of_label) * fractions[2])
+        parts["val"] += _take(units, len(of_label) * fractions[1])
+        parts["train"] += _take(units, len(of_label))
+    return parts
 
 
-def _shuffle_key(item: SceneItem, seed: int) -> str:
-    """Return what orders an image within its class: the same wherever the dataset lies."""
-    name = f"{seed}/{item.path.parent.name}/{item.path.name}"
+def _shuffled_units(
+    report: FolderReport, items: Iterable[SceneItem], seed: int
+) -> list[list[SceneItem]]:
+    """Order images by a hash; files with the same bytes stay together."""
+    digest_of = {check.path: check.sha256 for check in report.checks}
+    units: dict[str, list[SceneItem]] = defaultdict(list)
+    for item in items:
+        units[digest_of[item.path]].append(item)
+    return sorted(units.values(), key=lambda unit: _shuffle_key(unit[0], report.root, seed))
+
+
+def _shuffle_key(item: SceneItem, root: Path, seed: int) -> str:
+    """Return what orders an image: the same wherever the dataset lies."""
+    name = f"{seed}/{item.path.relative_to(root).as_posix()}"
     return hashlib.sha256(name.encode()).hexdigest()
 
 
@@ -160,6 +195,19 @@ def _take(units: list[list[SceneItem]], wanted: float) -> list[SceneItem]:
     while units and len(taken) < int(wanted + 0.5):
         taken += units.pop(0)
     return taken
+
+
+def _official_split(report: FolderReport, part_of: Mapping[Path, Part], seed: int) -> SceneSplit:
+    """Build a split that was given; val is cut from train if it has none."""
+    parts: dict[Part, list[SceneItem]] = {part: [] for part in PARTS}
+    for item in report.items:
+        parts[part_of[item.path]].append(item)
+    if not parts["val"]:
+        fractions = (1 - VAL_OF_TRAIN, VAL_OF_TRAIN, 0.0)
+        parts |= _cut(report, parts["train"], fractions, seed) | {"test": parts["test"]}
+    split = build_split(report.root, report.class_names, parts)
+    _refuse_copies_across_parts(split, report)
+    return split
 
 
 def _official_parts(path: Path, data: Path, report: FolderReport) -> Mapping[Path, Part]:
@@ -188,6 +236,22 @@ def _official_parts(path: Path, data: Path, report: FolderReport) -> Mapping[Pat
     return part_of
 
 
+def _refuse_other_labels(split: SceneSplit, path: Path, data: Path) -> None:
+    """Refuse a split file that was made before the labels changed."""
+    source = find_labels(data)
+    if source is None:
+        return
+    labels = read_labels(source)
+    of_image = {split.root / image: found for image, found in labels.of_image.items()}
+    items = [item for part in PARTS for item in split.part(part)]
+    changed = [item.path for item in items if of_image.get(item.path) != item.label]
+    if changed or split.class_names != labels.class_names:
+        what = f"the labels of {changed[0].name}" if changed else "its classes"
+        raise SplitError(
+            f"{path} does not fit {source.name}: {what} differ. Make a new one with `skycue split`."
+        )
+
+
 def _refuse_copies_across_parts(split: SceneSplit, report: FolderReport) -> None:
     """Refuse files with the same bytes in two parts: a test image would be a training image."""
     part_of = {item.path: part for part in PARTS for item in split.part(part)}
@@ -207,7 +271,7 @@ def _notice_missing_classes(split: SceneSplit, part: Part) -> None:
     Raises:
         SplitError: If it is the training part.
     """
-    held = {item.label for item in split.part(part)}
+    held = {label for item in split.part(part) for label in item.labels}
     missing = tuple(name for label, name in enumerate(split.class_names) if label not in held)
     if not missing:
         return
