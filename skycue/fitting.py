@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from skycue.backbones.captioner import open_text_source
 from skycue.backbones.clip import Clip
 from skycue.backbones.sentence import SentenceEncoder, default_sentence_encoder
-from skycue.data.scenes import SceneItem
+from skycue.data.scenes import SceneItem, is_multi_label
 from skycue.device import autocast, explain_out_of_memory
 from skycue.encoding import RandomCrops, SceneEncoder
 from skycue.errors import ConfigError, DeviceError
+from skycue.metrics.multi_label import mean_average_precision
 from skycue.scene_config import SceneConfig
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.bimors import BiMoRSConfig
@@ -110,9 +111,11 @@ def fit_method(
     config = with_caption_width(config, encoder)
     torch.manual_seed(seed)  # random starts read the global generator
     method = build_method(encoder.clip, config.method).eval()
+    if config.multi_label is not None:
+        method.multi_label = config.multi_label
     if method.trains == "nothing":
         return FittedMethod(method, config)
-    labels = labels_of(items)
+    labels = labels_of(items, len(prompt_names))
     paths = [item.path for item in items]
     if method.trains == "solver":
         method.solve(encoder.encode(paths, method.needs), labels, prompt_names)
@@ -121,6 +124,8 @@ def fit_method(
         raise DeviceError("float16 is too coarse to train in: use --dtype bfloat16 or float32.")
     if type(method).start_from is not PromptMethod.start_from:
         method.start_from(encoder.encode(paths, method.needs), labels, prompt_names)
+    if config.multi_label is not None:
+        _set_level(method, encoder.encode(paths, method.needs), labels, prompt_names, encoder)
     start = {name: p.detach().clone() for name, p in method.learned_parameters().items()}
     inputs_of = _inputs_of_batch(paths, config, encoder, seed, method)
     device = encoder.clip.device
@@ -165,10 +170,10 @@ def with_caption_width(config: SceneConfig, encoder: SceneEncoder) -> SceneConfi
 
 
 @torch.no_grad()
-def score(
+def logits_of(
     method: PromptMethod, inputs: ImageInputs, prompt_names: Sequence[str], dtype: torch.dtype
 ) -> Tensor:
-    """Return class probabilities that sum to one, float32 [B, C], on the CPU.
+    """Return a logit for each image and class, float32 [B, C], on the CPU.
 
     Args:
         method: Fitted, or one that needs no fitting.
@@ -185,13 +190,34 @@ def score(
     with explain_out_of_memory("method.text_memory_mb (--set)"), autocast(device, dtype):
         for start in range(0, inputs.n_images, IMAGES_AT_ONCE):
             part = inputs.select(slice(start, start + IMAGES_AT_ONCE)).to(device)
-            rows.append(method(part, prompt_names).float().softmax(dim=-1).cpu())
+            rows.append(method(part, prompt_names).float().cpu())
     return torch.cat(rows)
 
 
-def labels_of(items: Sequence[SceneItem]) -> Tensor:
-    """Return the labels of images, [N] int64."""
-    return torch.tensor([item.label for item in items], dtype=torch.int64)
+def labels_of(items: Sequence[SceneItem], n_classes: int) -> Tensor:
+    """Return the labels of images, [N] int64.
+
+    Where images show several classes: 1 where an image shows a class, else 0, float32 [N, C].
+    """
+    if not is_multi_label(items):
+        return torch.tensor([item.only_label for item in items], dtype=torch.int64)
+    labels = torch.zeros(len(items), n_classes)
+    for row, item in zip(labels, items, strict=True):
+        row[list(item.labels)] = 1
+    return labels
+
+
+def _set_level(
+    method: PromptMethod,
+    inputs: ImageInputs,
+    labels: Tensor,
+    prompt_names: Sequence[str],
+    encoder: SceneEncoder,
+) -> None:
+    """Give the loss of several labels its level, by the training images before training."""
+    device = encoder.clip.device
+    with autocast(device, encoder.dtype):
+        method.set_level(inputs.to(device), labels.to(device), prompt_names)
 
 
 def _inputs_of_batch(
@@ -223,12 +249,15 @@ def _validation(
     prompt_names: Sequence[str],
     encoder: SceneEncoder,
 ) -> Callable[[], float]:
-    """Return what measures the share of validation images that are recognised."""
-    inputs, labels = encoder.encode([item.path for item in items], method.needs), labels_of(items)
+    """Return what measures the share of validation images that are recognised, or mAP."""
+    inputs = encoder.encode([item.path for item in items], method.needs)
+    labels = labels_of(items, len(prompt_names))
 
     def validate() -> float:
-        predictions = score(method, inputs, prompt_names, encoder.dtype).argmax(dim=-1)
-        return float((predictions == labels).double().mean())
+        logits = logits_of(method, inputs, prompt_names, encoder.dtype)
+        if labels.dim() == 2:
+            return mean_average_precision(logits.numpy(), labels.numpy() > 0)
+        return float((logits.argmax(dim=-1) == labels).double().mean())
 
     return validate
 
@@ -284,6 +313,7 @@ def _identity(
     images = "\n".join(f"{i.path.parent.name}/{i.path.name}={i.label}" for i in items)
     return {
         "method": config.method.model_dump_json(),
+        "multi label": config.multi_label.model_dump_json() if config.multi_label else "none",
         "backbone": encoder.clip.fingerprint,
         "dtype": str(encoder.dtype),
         "classes": ", ".join(prompt_names),

@@ -1,7 +1,6 @@
 """The classifier of scenes that users hold in Python: fit, save, load, predict."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -9,12 +8,14 @@ import torch
 from torch import Tensor
 
 from skycue.backbones.pretrained import load_clip
-from skycue.data.few_shot import draw
-from skycue.data.scenes import SceneItem
+from skycue.data.few_shot import draw, draw_at_most
+from skycue.data.scenes import SceneItem, is_multi_label
 from skycue.data.splits import load_split
 from skycue.encoding import SceneEncoder
-from skycue.errors import NewClassesError
-from skycue.fitting import IMAGES_AT_ONCE, fit_method, labels_of, open_encoder, score
+from skycue.errors import DatasetError, NewClassesError
+from skycue.fitting import IMAGES_AT_ONCE, fit_method, labels_of, logits_of, open_encoder
+from skycue.label_scores import LabelScores, choose_label_scores
+from skycue.metrics.multi_label import mean_average_precision
 from skycue.model_folder import (
     FitFacts,
     ModelRecord,
@@ -24,7 +25,8 @@ from skycue.model_folder import (
     read_model,
     write_model,
 )
-from skycue.scene_config import SceneConfig, config_of, prompt_names
+from skycue.scene_config import SceneConfig, config_of, prompt_names, with_multi_label
+from skycue.scenes.asymmetric import MultiLabelConfig
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.registry import METHODS, build_method
 from skycue.store import EncodingStore
@@ -41,6 +43,8 @@ class SceneClassifier:
         class_names: Names of the classes as their folders say.
         facts: How the classifier came about.
         backbone: Name that the backbone was loaded by.
+        label_scores: How logits become probabilities and labels, where images show several
+            classes; None where each image is of one class.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class SceneClassifier:
         class_names: Sequence[str],
         facts: FitFacts,
         backbone: str = "",
+        label_scores: LabelScores | None = None,
     ) -> None:
         self.method = method
         self.encoder = encoder
@@ -58,6 +63,7 @@ class SceneClassifier:
         self.class_names = tuple(class_names)
         self.facts = facts
         self.backbone = backbone
+        self.label_scores = label_scores
 
     @classmethod
     def fit(
@@ -77,7 +83,8 @@ class SceneClassifier:
         """Learn the classes of a folder from a few images of each.
 
         Args:
-            data: A dataset's folder, a folder for each class in it.
+            data: A dataset's folder: a folder for each class in it, or images with a file of their
+                labels (`data.label_files`).
             method: Name of the method; `config` takes its place.
             shots: Images of each class to learn from, K; none are used where nothing is learned.
             seed: Of the draw, of the random starts and of the batches.
@@ -95,8 +102,8 @@ class SceneClassifier:
         data = Path(data)
         config = config or config_of(method)
         split = load_split(data)
-        items = draw(split.train, shots, seed) if _learns(config) else ()
-        validation = _some_of_each(split.val, config.validation_shots, seed)
+        items = draw(split.train, shots, seed, split.class_names) if _learns(config) else ()
+        validation = draw_at_most(split.val, config.validation_shots, seed)
         store = EncodingStore(cache) if cache is not None else None
         clip = load_clip(backbone, device)
         encoder = open_encoder(clip, config, backbone=backbone, store=store, dtype=dtype, root=data)
@@ -110,15 +117,8 @@ class SceneClassifier:
             state=state,
             backbone=backbone,
         )
-        accuracy = fitted._accuracy(validation) if validation else None
-        fitted.facts = fitted.facts.model_copy(
-            update={
-                "shots": shots if items else 0,
-                "split_sha256": split.sha256,
-                "validation_accuracy": accuracy,
-                "n_validation": len(validation),
-            }
-        )
+        told = {"shots": shots if items else 0, "split_sha256": split.sha256}
+        fitted.facts = fitted.facts.model_copy(update=told | fitted._validated(validation))
         return fitted
 
     @classmethod
@@ -137,6 +137,9 @@ class SceneClassifier:
     ) -> Self:
         """Learn from a list of images; see `fitting.fit_method`.
 
+        Where images show several classes, thresholds are chosen on the validation images, or on
+        the training images if there are none.
+
         Args:
             items: Images to learn from; their labels index into `class_names`.
             class_names: Names of the classes as their folders say.
@@ -147,7 +150,13 @@ class SceneClassifier:
             state: File that keeps the training state, to go on from after a kill.
             backbone: Name that the backbone was loaded by, to be recorded.
             after_step: Told about each step of training; what it raises ends the training.
+
+        Raises:
+            ConfigError: If `multi_label` is set and images have one label each.
+            DatasetError: If images show several classes and there is none to choose thresholds on.
         """
+        several = is_multi_label((*items, *validation))
+        config = with_multi_label(config, images_show_several=several)
         fitted = fit_method(
             items,
             prompt_names(class_names, config),
@@ -164,7 +173,10 @@ class SceneClassifier:
             epochs=fitted.epochs,
             interpolation=fitted.interpolation,
         )
-        return cls(fitted.method, encoder, fitted.config, class_names, facts, backbone)
+        classifier = cls(fitted.method, encoder, fitted.config, class_names, facts, backbone)
+        if several:
+            classifier._choose_label_scores(items, validation)
+        return classifier
 
     @classmethod
     def load(
@@ -211,7 +223,8 @@ class SceneClassifier:
         )
         method = build_method(clip, config.method).eval()
         method.load_learned_state(learned, record.prompt_names)
-        return cls(method, encoder, config, record.class_names, record.fit, name)
+        names, scores = record.class_names, record.label_scores
+        return cls(method, encoder, config, names, record.fit, name, scores)
 
     def save(self, folder: Path | str) -> None:
         """Write the classifier into a folder: what was learned, not the backbone."""
@@ -239,6 +252,7 @@ class SceneClassifier:
             backbone_fingerprint=self.encoder.clip.fingerprint,
             captions=captions.settings if captions else None,
             sentence_encoder=sentence.settings if sentence else None,
+            label_scores=self.label_scores,
             fit=self.facts,
             learned_sha256=hash_of_bytes(content),
             versions=installed_versions(),
@@ -256,6 +270,9 @@ class SceneClassifier:
     ) -> list[dict[str, float]]:
         """Return for each image file the probability of each class, the most probable first.
 
+        They sum to one; where images show several classes each is a probability of its own, and
+        `shown_classes` tells which are high enough.
+
         Args:
             images: Image files.
             class_names: Classes to tell apart; those fitted on if not given.
@@ -268,6 +285,15 @@ class SceneClassifier:
         rows = self.probabilities_of([Path(image) for image in images], names).tolist()
         pairs = [zip(names, row, strict=True) for row in rows]
         return [dict(sorted(pair, key=lambda item: -item[1])) for pair in pairs]
+
+    def shown_classes(self, probabilities: Mapping[str, float]) -> list[str]:
+        """Return which classes an image is said to show, in the order of its `probabilities`.
+
+        That is all over their thresholds; the most probable one where each image is of one class.
+        """
+        if self.label_scores is None:
+            return [max(probabilities, key=probabilities.__getitem__)]
+        return self.label_scores.labels(probabilities)
 
     def probabilities_of(
         self, paths: Sequence[Path], class_names: Sequence[str] | None = None
@@ -286,9 +312,16 @@ class SceneClassifier:
     ) -> Tensor:
         """Return class probabilities of encoded images, [B, C]."""
         names = self.class_names if class_names is None else tuple(class_names)
-        self.require_scorable(names)
-        read_as = prompt_names(names, self.config)
-        return score(self.method, inputs, read_as, self.encoder.dtype)
+        logits = self._logits(inputs, names)
+        if self.label_scores is None:
+            return logits.softmax(dim=-1)
+        return self.label_scores.probabilities(logits, names)
+
+    def _logits(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
+        """Return logits of encoded images, [B, C]."""
+        self.require_scorable(class_names)
+        read_as = prompt_names(class_names, self.config)
+        return logits_of(self.method, inputs, read_as, self.encoder.dtype)
 
     def require_scorable(self, class_names: Sequence[str]) -> None:
         """Refuse new classes before any image is encoded, where the method cannot score them."""
@@ -300,25 +333,38 @@ class SceneClassifier:
                 "use a method that reads class names, such as coop or bimors."
             )
 
-    def _accuracy(self, items: Sequence[SceneItem]) -> float:
-        """Return the share of images whose most probable class is the true one."""
-        predictions = self.probabilities_of([item.path for item in items]).argmax(dim=-1)
-        return float((predictions == labels_of(items)).double().mean())
+    def _choose_label_scores(
+        self, items: Sequence[SceneItem], validation: Sequence[SceneItem]
+    ) -> None:
+        """Choose level and thresholds on the validation images, else on the training images."""
+        chosen = validation or items
+        if not chosen:
+            raise DatasetError(
+                "images show several classes, and there are none to choose thresholds on: give the "
+                "split a validation part, and validation_shots of at least 1."
+            )
+        inputs = self.encoder.encode([item.path for item in chosen], self.method.needs)
+        self.label_scores = choose_label_scores(
+            self._logits(inputs, self.class_names),
+            labels_of(chosen, len(self.class_names)),
+            self.class_names,
+            self.config.multi_label or MultiLabelConfig(),
+            "validation" if validation else "training",
+        )
+
+    def _validated(self, items: Sequence[SceneItem]) -> dict[str, float | int]:
+        """Return how well validation images are recognised, as `FitFacts` tell it."""
+        if not items:
+            return {}
+        probabilities = self.probabilities_of([item.path for item in items])
+        labels = labels_of(items, len(self.class_names))
+        if labels.dim() == 2:
+            found = mean_average_precision(probabilities.numpy(), labels.numpy() > 0)
+            return {"validation_map": found, "n_validation": len(items)}
+        right = (probabilities.argmax(dim=-1) == labels).double()
+        return {"validation_accuracy": float(right.mean()), "n_validation": len(items)}
 
 
 def _learns(config: SceneConfig) -> bool:
     method, _ = METHODS[config.method.name]
     return method.trains != "nothing"
-
-
-def _some_of_each(items: Sequence[SceneItem], shots: int, seed: int) -> tuple[SceneItem, ...]:
-    """Draw that many images of each class, or all where a class has fewer."""
-    of_label: dict[int, list[SceneItem]] = defaultdict(list)
-    for item in items:
-        of_label[item.label].append(item)
-    return tuple(
-        item
-        for group in of_label.values()
-        if shots
-        for item in draw(group, min(shots, len(group)), seed)
-    )

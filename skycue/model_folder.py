@@ -22,6 +22,7 @@ from skycue.backbones.text_source import TextSettings
 from skycue.config import Config
 from skycue.errors import BackboneMismatchError, CaptionError, CheckpointError
 from skycue.files import write_atomically
+from skycue.label_scores import LabelScores
 from skycue.scene_config import SceneConfig
 from skycue.training_state import EpochRecord
 
@@ -46,6 +47,8 @@ class FitFacts(Config):
     """Hash of the split that the images were drawn from."""
     validation_accuracy: float | None = None
     """Share of the validation images whose most probable class is the true one, in [0, 1]."""
+    validation_map: float | None = None
+    """Mean average precision on the validation images, where images show several classes."""
     n_validation: int = 0
     """Validation images."""
     epochs: tuple[EpochRecord, ...] = ()
@@ -73,6 +76,8 @@ class ModelRecord(Config):
     """What wrote the captions; none where the method reads none."""
     sentence_encoder: SentenceSettings | None = None
     """What turned them into vectors."""
+    label_scores: LabelScores | None = None
+    """How logits become probabilities and labels, where images show several classes."""
     fit: FitFacts
     """How the classifier came about."""
     learned_sha256: str

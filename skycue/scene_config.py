@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from skycue.config import Config
 from skycue.data.class_names import clean_class_names
 from skycue.errors import ConfigError
+from skycue.scenes.asymmetric import MultiLabelConfig
 from skycue.scenes.bimors import BiMoRSConfig
 from skycue.scenes.registry import MethodConfig
 from skycue.training_config import TrainConfig
@@ -58,6 +59,9 @@ class SceneConfig(Config):
     """Images encoded at once: changes speed and memory, not results."""
     validation_shots: int = Field(default=16, ge=0)
     """Validation images of each class, at most; 0 validates nothing."""
+    multi_label: MultiLabelConfig | None = None
+    """Loss and scores where images show several classes; `fit` takes the defaults if such images
+    are given and nothing is said."""
 
     @model_validator(mode="before")
     @classmethod
@@ -86,6 +90,22 @@ class SceneConfig(Config):
 def config_of(method: str) -> SceneConfig:
     """Return the default configuration of a method of that name."""
     return SceneConfig.model_validate({"method": {"name": method}})
+
+
+def with_multi_label(config: SceneConfig, *, images_show_several: bool) -> SceneConfig:
+    """Return a configuration that says of itself whether images show several classes.
+
+    Raises:
+        ConfigError: If `multi_label` is set, and images have one label each.
+    """
+    if not images_show_several and config.multi_label is not None:
+        raise ConfigError(
+            "multi_label is set, but each image has one label: leave it out, or give the data a "
+            "labels.csv or labels.json."
+        )
+    if not images_show_several or config.multi_label is not None:
+        return config
+    return config.model_copy(update={"multi_label": MultiLabelConfig()})
 
 
 def prompt_names(class_names: Sequence[str], config: SceneConfig) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ FLOORS = (
         "training_log",
         "training_stages",
         "scene_config",
+        "label_scores",
         "model_folder",
         "fitting",
         "inference",

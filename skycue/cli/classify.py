@@ -80,6 +80,9 @@ def classify(
 ) -> None:
     """Print one JSON line of class probabilities, the highest first, for each of IMAGES.
 
+    A model of images that show several classes also prints the labels over their thresholds; its
+    probabilities do not sum to one.
+
     With --window: maps. The folder -o gets probabilities.tif with a band for each class and a cell
     for each stride, class polygons, quicklook.png, a STAC item.json, and map.json, which is
     printed; for several rasters, a folder for each. A second run over a raster finds its encodings
@@ -165,7 +168,10 @@ def _classify_images(
     for start in range(0, len(paths), IMAGES_AT_ONCE):
         chosen = paths[start : start + IMAGES_AT_ONCE]
         for path, probabilities in zip(chosen, classifier.predict(chosen, names), strict=True):
-            line = json.dumps({"image": str(path), "probabilities": probabilities})
+            told: dict[str, object] = {"image": str(path)}
+            if classifier.label_scores is not None:
+                told["labels"] = classifier.shown_classes(probabilities)
+            line = json.dumps(told | {"probabilities": probabilities})
             if output is None:
                 typer.echo(line)
             lines.append(line + "\n")

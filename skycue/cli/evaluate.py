@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,10 +15,13 @@ from skycue.cli.options import (
     OptionalOutputOption,
 )
 
+if TYPE_CHECKING:
+    from skycue.evaluation import AnyEvaluation
+
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A folder made by `skycue fit`.")],
-    data: Annotated[Path, typer.Argument(help="A folder with a folder of images for each class.")],
+    data: Annotated[Path, typer.Argument(help="A folder of scenes, as `skycue fit` takes it.")],
     split: Annotated[
         Literal["train", "val", "test"], typer.Option(help="Part of DATA to measure on.")
     ] = "test",
@@ -37,13 +40,16 @@ def evaluate(
 ) -> None:
     """Print accuracy, accuracy of each class, calibration error and confusions as one JSON line.
 
-    The classes told apart are those of DATA, in its order.
+    Where images show several classes: mAP, the average precision of each class, and precision,
+    recall and F1 per class (C) and overall (O), of the labels over the thresholds and of the top
+    three. The classes told apart are those of DATA, in its order.
     """
     import numpy as np  # heavy: imported when used
 
     from skycue.data.splits import load_split
     from skycue.device import resolve_device, resolve_dtype
     from skycue.drawing import draw_confusion
+    from skycue.evaluation import Evaluation
     from skycue.evaluation import evaluate as measure
     from skycue.files import refuse_overwrite, write_atomically
     from skycue.inference import SceneClassifier
@@ -53,6 +59,8 @@ def evaluate(
         if path is not None:
             refuse_overwrite(path, force=force)
     scenes = load_split(data)
+    if picture is not None and scenes.is_multi_label:
+        raise typer.BadParameter("images of several labels have no confusion matrix: no --picture.")
     place = resolve_device(device)
     classifier = SceneClassifier.load(
         model,
@@ -68,11 +76,8 @@ def evaluate(
         "data": str(data),
         "split": split,
         "images": found.n_images,
-        "top1": found.top1,
-        "calibration_error": found.calibration_error,
         "class_names_read": "raw" if classifier.config.raw_names else "clean",
-        "per_class": dict(zip(found.class_names, found.per_class, strict=True)),
-        "confusion": found.confusion,
+        **_measures(found),
         "split_sha256": scenes.sha256,
         "fitted_on_split_sha256": classifier.facts.split_sha256,
     }
@@ -81,5 +86,23 @@ def evaluate(
         typer.echo(line)
     else:
         write_atomically(output, line + "\n")
-    if picture is not None:
+    if picture is not None and isinstance(found, Evaluation):
         write_atomically(picture, draw_confusion(np.array(found.confusion), found.class_names))
+
+
+def _measures(found: "AnyEvaluation") -> dict[str, object]:
+    """Return the numbers of an evaluation by the names that they are printed under."""
+    from skycue.evaluation import Evaluation
+
+    per_class = dict(zip(found.class_names, found.per_class, strict=True))
+    if isinstance(found, Evaluation):
+        return {
+            "top1": found.top1,
+            "calibration_error": found.calibration_error,
+            "per_class": per_class,
+            "confusion": found.confusion,
+        }
+    rates = {"at_thresholds": found.at_thresholds, "at_top_3": found.at_top_3}
+    names = ("CP", "CR", "CF1", "OP", "OR", "OF1")
+    told = {kind: dict(zip(names, each, strict=True)) for kind, each in rates.items()}
+    return {"mAP": found.mean_average_precision, **told, "average_precision": per_class}

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,9 +20,14 @@ from skycue.cli.options import (
     SetOption,
 )
 
+if TYPE_CHECKING:
+    from skycue.model_folder import FitFacts
+
 
 def fit(
-    data: Annotated[Path, typer.Argument(help="A folder with a folder of images for each class.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder of images for each class; or images and labels.")
+    ],
     output: OutputOption,
     method: Annotated[
         str | None,
@@ -44,6 +49,8 @@ def fit(
 ) -> None:
     """Learn the classes of DATA from a few images of each, and write the classifier to a folder.
 
+    DATA holds a folder of images for each class; or, where images show several classes, a
+    labels.csv or labels.json with the images beside it or in images/ (docs/multilabel.md).
     The images are checked first. A run that was killed goes on when the same command is given
     again, and ends with the same result. Without --method and --config the method is bimors.
     """
@@ -92,10 +99,17 @@ def fit(
         "shots": facts.shots,
         "seed": facts.seed,
         "images": facts.n_train,
-        "validation_accuracy": facts.validation_accuracy,
+        **_validated(facts),
         "validation_images": facts.n_validation,
         "split_sha256": facts.split_sha256,
         "encodings": counts._asdict(),
         "seconds": round(time.perf_counter() - started, 1),
     }
     typer.echo(json.dumps(summary))
+
+
+def _validated(facts: "FitFacts") -> dict[str, float | None]:
+    """Return the measure of the validation images: mAP where images show several classes."""
+    if facts.validation_map is not None:
+        return {"validation_mAP": facts.validation_map}
+    return {"validation_accuracy": facts.validation_accuracy}

@@ -9,7 +9,7 @@ gets more than K images, none fewer.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from skycue.data.scenes import SceneItem
 from skycue.errors import ShotsError
@@ -35,10 +35,7 @@ def draw(
     """
     if shots < 1:
         raise ShotsError(f"{shots} shots asked for; at least 1 image of each class is needed.")
-    of_label: dict[int, list[SceneItem]] = defaultdict(list)
-    for item in items:
-        for label in item.labels:
-            of_label[label].append(item)
+    of_label = _by_label(items)
     if not of_label:
         raise ShotsError(f"{shots} shots asked for, but there are no images to draw from.")
     short = [
@@ -51,10 +48,21 @@ def draw(
             f"{shots} shots asked for, but {len(short)} of {len(of_label)} classes hold fewer: "
             f"{', '.join(short)}. Lower the shots or add images."
         )
-    drawn: dict[SceneItem, None] = {}
-    for _, group in sorted(of_label.items()):
-        drawn |= dict.fromkeys(sorted(group, key=lambda item: _draw_key(item, seed))[:shots])
-    return tuple(drawn)
+    return _first_of_each(of_label, shots, seed)
+
+
+def draw_at_most(items: Iterable[SceneItem], shots: int, seed: int) -> tuple[SceneItem, ...]:
+    """Draw K images of each class, or all where a class has fewer; none if K is 0.
+
+    Args:
+        items: Labelled images, usually the validation part of a split.
+        shots: K, at least 0.
+        seed: Chooses the draw.
+
+    Returns:
+        By label and then by the order of the draw; each item once, all its labels with it.
+    """
+    return _first_of_each(_by_label(items), shots, seed)
 
 
 def base_new(class_names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -65,6 +73,25 @@ def base_new(class_names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ..
     """
     half = (len(class_names) + 1) // 2
     return tuple(class_names[:half]), tuple(class_names[half:])
+
+
+def _by_label(items: Iterable[SceneItem]) -> dict[int, list[SceneItem]]:
+    """Return the images of each label; an image of several labels stands at each of them."""
+    of_label: dict[int, list[SceneItem]] = defaultdict(list)
+    for item in items:
+        for label in item.labels:
+            of_label[label].append(item)
+    return of_label
+
+
+def _first_of_each(
+    of_label: Mapping[int, Sequence[SceneItem]], shots: int, seed: int
+) -> tuple[SceneItem, ...]:
+    """Return the first K images of each label in the order of the draw, each once."""
+    drawn: dict[SceneItem, None] = {}
+    for _, group in sorted(of_label.items()):
+        drawn |= dict.fromkeys(sorted(group, key=lambda item: _draw_key(item, seed))[:shots])
+    return tuple(drawn)
 
 
 def _draw_key(item: SceneItem, seed: int) -> tuple[str, str]:

@@ -228,7 +228,7 @@ def draw_cells(
         )
 
 
-def _names(items: Sequence[SceneItem]) -> list[tuple[str, str, int]]:
+def _names(items: Sequence[SceneItem]) -> list[tuple[str, str, int | tuple[int, ...]]]:
     """Name images by folder, file and label."""
     return [(item.path.parent.name, item.path.name, item.label) for item in items]
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from skycue.backbones.clip import Clip
 from skycue.config import Config
 from skycue.errors import CheckpointError
+from skycue.scenes.asymmetric import MultiLabelConfig, asymmetric_loss, level_of
 
 Need = Literal["pixels", "patches", "embedding", "tokens", "moments", "caption"]
 """A field of `ImageInputs`."""
@@ -80,6 +81,10 @@ class PromptMethod(nn.Module, ABC):
     def __init__(self, clip: Clip) -> None:
         super().__init__()
         self.clip = clip.requires_grad_(False)
+        self.multi_label = MultiLabelConfig()
+        """Options of the loss where images show several classes."""
+        self.level = 0.0
+        """Taken off the logits there; see `asymmetric.level_of`."""
 
     @classmethod
     def needs_with(cls, config: Config) -> frozenset[Need]:
@@ -104,12 +109,32 @@ class PromptMethod(nn.Module, ABC):
         return None
 
     def loss(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> Tensor:
-        """Return the training loss, a scalar. `labels` [B] index into `class_names`."""
+        """Return the training loss, a scalar.
+
+        `labels` [B] index into `class_names`; or [B, C], 1 where an image shows a class, else 0.
+        """
         return self.classification_loss(self(inputs, class_names), labels)
 
     def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross-entropy of logits [B, C] under labels [B], a scalar."""
-        return F.cross_entropy(logits, labels)
+        """Return the loss of logits [B, C], a scalar.
+
+        The cross-entropy under labels [B]; where images show several classes, labels [B, C], the
+        asymmetric loss of the logits less `level`.
+        """
+        if labels.dim() == 1:
+            return F.cross_entropy(logits, labels)
+        return asymmetric_loss(logits - self.level, labels, self.multi_label)
+
+    @torch.no_grad()
+    def set_level(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> None:
+        """Set the level of the logits by the training images, before training.
+
+        Args:
+            inputs: All training images, B of them.
+            labels: 1 where an image shows a class, else 0, [B, C].
+            class_names: C names as prompts read them.
+        """
+        self.level = level_of(self(inputs, class_names), labels)
 
     def solve(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> None:
         """Learn in closed form; only methods whose `trains` is "solver" do."""
@@ -120,7 +145,7 @@ class PromptMethod(nn.Module, ABC):
 
         Args:
             inputs: All training images, B of them, without random crops.
-            labels: Their classes, [B], indices into `class_names`.
+            labels: Their classes, [B], indices into `class_names`; or [B, C] as `loss` takes them.
             class_names: C names as prompts read them.
         """
 

@@ -56,16 +56,33 @@ class LinearProbe(PromptMethod):
         self.register_buffer("bias", torch.zeros(0))  # [C]
 
     def solve(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> None:
-        """Fit on embeddings [B, D] and labels [B] that index into `class_names`."""
+        """Fit on embeddings [B, D] and labels [B] that index into `class_names`.
+
+        Where images show several classes, labels [B, C], each class gets a regression of its own.
+        """
         features = inputs.require("embedding").cpu().double().numpy()
         targets = labels.cpu().numpy()
+        self.learned_classes = tuple(class_names)
+        if targets.ndim == 2:
+            rows = [self._against_rest(features, shown) for shown in targets.T.astype(np.int64)]
+            self.weight = torch.tensor(np.vstack([row[:-1] for row in rows])).to(self.weight)
+            self.bias = torch.tensor([row[-1] for row in rows]).to(self.bias)
+            return
         model = fit_logistic_regression(features, targets, self.config.inverse_penalty)
         weight, bias = model.coef_, model.intercept_
         if len(class_names) == 2:  # scikit-learn gives one row for two classes
             weight, bias = np.vstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
-        self.learned_classes = tuple(class_names)
         self.weight = torch.from_numpy(weight).to(self.weight)
         self.bias = torch.from_numpy(bias).to(self.bias)
+
+    def _against_rest(self, features: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """Return weight and bias of one class against all images without it, [D + 1]."""
+        n_shown, n_images = int(shown.sum()), len(shown)
+        if n_shown in (0, n_images):  # nothing to tell apart: the odds with one more of each
+            odds = (n_shown + 1) / (n_images - n_shown + 1)
+            return np.append(np.zeros(features.shape[1]), np.log(odds))
+        model = fit_logistic_regression(features, shown, self.config.inverse_penalty)
+        return np.append(model.coef_[0], model.intercept_[0])
 
     def load_learned_state(self, state: Mapping[str, Tensor], class_names: Sequence[str]) -> None:
         """Take over weights and the classes they belong to."""
