@@ -1,7 +1,7 @@
 """`skycue data labels-from-instances` makes a multi-label dataset of COCO files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["data", "labels-from-instances", *map(str, arguments)])
 
 
-def write_coco(path: Path, images: dict[str, Sequence[str]]) -> Path:
+def write_coco(path: Path, images: Mapping[str, Sequence[str]]) -> Path:
     """Write an instances file without outlines, and the images beside it."""
     categories = ["ship", "harbor", "storage_tank"]
     content = {
