@@ -312,10 +312,13 @@ class SceneClassifier:
     ) -> Tensor:
         """Return class probabilities of encoded images, [B, C]."""
         names = self.class_names if class_names is None else tuple(class_names)
-        logits = self._logits(inputs, names)
+        return self.probabilities_of_logits(self._logits(inputs, names), names)
+
+    def probabilities_of_logits(self, logits: Tensor, class_names: Sequence[str]) -> Tensor:
+        """Return what logits [B, C] of these classes mean: a softmax, or one sigmoid a class."""
         if self.label_scores is None:
             return logits.softmax(dim=-1)
-        return self.label_scores.probabilities(logits, names)
+        return self.label_scores.probabilities(logits, class_names)
 
     def _logits(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
         """Return logits of encoded images, [B, C]."""

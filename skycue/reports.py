@@ -14,12 +14,14 @@ import numpy as np
 from pydantic import BaseModel
 
 from skycue.drawing import ShotPoint, draw_accuracy_against_shots, draw_confusion
+from skycue.evaluation import Evaluation
 from skycue.files import write_atomically
 from skycue.protocols.base_to_new import SEEN
 from skycue.protocols.benchmark import Outcome
 from skycue.protocols.budget import CommonBudget
 from skycue.protocols.cells import file_name
 from skycue.protocols.environment import Environment
+from skycue.protocols.label_table import has_several_labels, label_table
 from skycue.protocols.results import Results
 from skycue.protocols.tables import Field, Table, shots_text
 from skycue.scene_config import SceneConfig
@@ -107,8 +109,10 @@ def write_report(folder: Path, card: RunCard, tables: Sequence[Table], results: 
     Everything is derived from the finished cells, so writing it again changes nothing but what
     times and the environment say.
     """
-    all_tables = [*tables, calibration_table(results, max(card.shots))]
-    extra = [per_class_table(results, max(card.shots)), times_table(results)]
+    shots = max(card.shots)
+    more = label_table if has_several_labels(results) else calibration_table
+    all_tables = [*tables, more(results, shots)]
+    extra = [per_class_table(results, shots), times_table(results)]
     for table in (*all_tables, *extra):
         write_atomically(folder / "tables" / f"{table.name}.csv", table.csv())
     pictures = _draw(folder / "pictures", card, results)
@@ -141,7 +145,8 @@ def calibration_table(results: Results, shots: int) -> Table:
 
 
 def per_class_table(results: Results, shots: int) -> Table:
-    """Build the long table of the accuracy on each class of each exam."""
+    """Build the long table of the accuracy, or average precision, of each class of each exam."""
+    measure = "average precision" if has_several_labels(results) else "accuracy"
     seen: dict[tuple[str, str, str, str], None] = {}
     for cell in results.cells:
         for exam in cell.exams:
@@ -149,8 +154,8 @@ def per_class_table(results: Results, shots: int) -> Table:
                 seen[cell.data, exam.name, name, cell.row] = None
     return Table(
         name=f"per-class_{shots}-shots",
-        title=f"Accuracy on each class, {shots_text(shots)}",
-        columns=("trained on", "asked about", "class", "method", "accuracy"),
+        title=f"{measure.capitalize()} of each class, {shots_text(shots)}",
+        columns=("trained on", "asked about", "class", "method", measure),
         rows=tuple(
             (
                 data,
@@ -231,7 +236,11 @@ def _draw(folder: Path, card: RunCard, results: Results) -> list[Path]:
     shots = max(card.shots)
     firsts = {(cell.data, cell.row): cell.exams[0].name for cell in results.cells}
     for (data, row), exam in firsts.items():
-        found = results.evaluations(row, data, exam, shots=shots)
+        found = [
+            each
+            for each in results.evaluations(row, data, exam, shots=shots)
+            if isinstance(each, Evaluation)
+        ]
         if found:
             confusion = np.sum([each.confusion for each in found], axis=0)
             title = f"{row}, {data}: {exam}, {len(found)} seeds"

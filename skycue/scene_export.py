@@ -10,7 +10,7 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -66,19 +66,26 @@ class ScenesFromPixels(nn.Module):
     Args:
         method: The fitted method.
         scorer: What gives logits of its image embeddings.
+        probabilities_of: What makes probabilities of the logits, [B, C] of both.
     """
 
-    def __init__(self, method: PromptMethod, scorer: ClassScorer) -> None:
+    def __init__(
+        self,
+        method: PromptMethod,
+        scorer: ClassScorer,
+        probabilities_of: Callable[[Tensor], Tensor],
+    ) -> None:
         super().__init__()
         self.method = method
         self.scorer = scorer
+        self.probabilities_of = probabilities_of
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return probabilities [B, C] and embeddings [B, D] of RGB in [0, 1], [B, 3, S, S]."""
         tower = self.method.needs.intersection(TOWER_FIELDS)
         fields = computed_fields(self.method.clip, images, tower)
         embedding = self.method.image_embeddings(ImageInputs(**fields, pixels=images))
-        return self.scorer(embedding).float().softmax(dim=-1), embedding
+        return self.probabilities_of(self.scorer(embedding).float()), embedding
 
 
 def export_classifier(
@@ -87,7 +94,8 @@ def export_classifier(
     """Write a classifier as an ONNX file, after comparing onnxruntime with PyTorch.
 
     The graph takes `images`, float32 [B, 3, S, S], RGB in [0, 1], for any B, and gives
-    `probabilities` [B, C] and `embedding` [B, D], what the classes are compared with.
+    `probabilities` [B, C] and `embedding` [B, D], what the classes are compared with. Where images
+    show several classes, the thresholds stand under `label_scores` in the metadatum `model`.
 
     Args:
         classifier: On the CPU, in float32.
@@ -145,7 +153,11 @@ def _graph_of(classifier: SceneClassifier, class_names: Sequence[str]) -> Scenes
             f"the image tower holds {n_bytes / 1e9:.1f} GB and one ONNX file at most "
             f"{MAX_BYTES / 1e9:.0f} GB: fit on a smaller backbone."
         )
-    return ScenesFromPixels(classifier.method, scorer).eval()
+    return ScenesFromPixels(
+        classifier.method,
+        scorer,
+        lambda logits: classifier.probabilities_of_logits(logits, class_names),
+    ).eval()
 
 
 def _draw(graph: nn.Module, size: int) -> "ModelProto":

@@ -34,10 +34,10 @@ class OneHot:
 
     def __init__(self, split: SceneSplit, wrong: int) -> None:
         items = [*split.train, *split.val, *split.test]
-        self.label_of = {item.path: item.label for item in items}
+        self.label_of = {item.path: item.only_label for item in items}
         self.count = len(split.class_names)
         for item in split.test[:wrong]:
-            self.label_of[item.path] = (item.label + 1) % self.count
+            self.label_of[item.path] = (item.only_label + 1) % self.count
 
     def __call__(self, paths: Sequence[Path]) -> Tensor:
         labels = torch.tensor([self.label_of[path] for path in paths])

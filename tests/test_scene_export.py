@@ -18,6 +18,7 @@ from skycue.errors import ExportError, MissingToolError, NewClassesError
 from skycue.inference import SceneClassifier
 from skycue.scene_config import SceneConfig
 from skycue.scene_export import MAX_BYTES, Export, export_classifier, largest_difference
+from tests.conftest import write_multi_label_tiles
 
 
 @pytest.fixture
@@ -66,6 +67,21 @@ def test_any_number_of_images_is_scored_as_by_pytorch(
     for row, image in zip(together, pixels, strict=True):
         (alone,) = session.run(["probabilities"], {"images": image[None]})
         assert np.abs(alone[0] - row).max() < 1e-6
+
+
+def test_labels_of_several_classes_are_scored_as_by_pytorch(backbone: str, tmp_path: Path) -> None:
+    data = write_multi_label_tiles(tmp_path / "several")
+    config = SceneConfig.model_validate(
+        {"method": {"name": "linear-probe"}, "multi_label": {"standardise": "image-class"}}
+    )
+    classifier = SceneClassifier.fit(data, config=config, shots=2, backbone=backbone)
+    done = export_classifier(classifier, tmp_path / "scenes.onnx")
+    assert done.largest_difference < 1e-4
+    session = InferenceSession(tmp_path / "scenes.onnx")
+    path = data / "images" / "tile_05.png"
+    (found,) = session.run(["probabilities"], {"images": pixels_of(path, 32)})
+    assert np.abs(found - classifier.probabilities_of([path]).numpy()).max() < 0.05
+    assert found.sum() != pytest.approx(1, abs=1e-3)
 
 
 def test_the_file_says_how_it_is_to_be_used_and_nothing_of_this_machine(

@@ -123,7 +123,7 @@ def _table(comparison: Comparison, data: SceneData, results: Results) -> Table:
     rows += [(f"{REFERENCE}, {shots_text(k)}", REFERENCE, k) for k in SHOTS if k != asked]
     return Table(
         name=f"ablation_{data.name}",
-        title=f"Ablation of BiMoRS, {setting}: top-1 accuracy, %",
+        title=f"Ablation of BiMoRS, {setting}: {data.measure}, %",
         columns=("variant", "learned numbers", "base", "new", "H", "H minus bimors"),
         rows=tuple(
             (title, *_fields(results, row, data.name, shots, asked)) for title, row, shots in rows

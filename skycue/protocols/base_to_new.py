@@ -5,6 +5,10 @@ section 4.1, https://arxiv.org/abs/2203.05557. The first ceil(n/2) classes in la
 Base images are scored among base names only, new images among new names only. H is the harmonic
 mean of the two accuracies of a seed; its mean and deviation are taken over seeds afterwards.
 
+Where images show several classes, mAP stands for accuracy; an image belongs to a half if it shows
+a class of it, and to both halves if it shows classes of both, with the labels of the half. So
+training images may show new classes, unlabelled.
+
 A linear probe has no weights for a class it has not seen: "not applicable" stands there and no H is
 formed. A second probe is trained on all classes and named as what it is, an upper reference.
 """
@@ -103,7 +107,7 @@ def _table(comparison: Comparison, data: SceneData, shots: int, results: Results
     mark = f" ({SEEN})" if data.is_seen else ""
     return Table(
         name=f"base-to-new_{data.name}_{shots}-shots",
-        title=f"Base to new on {data.name}{mark}, {shots_text(shots)}: top-1 accuracy, %",
+        title=f"Base to new on {data.name}{mark}, {shots_text(shots)}: {data.measure}, %",
         columns=("method", f"base ({len(base)} classes)", f"new ({len(new)} classes)", "H"),
         rows=tuple(
             (row.name, *base_new_measures(results, row.name, data.name, shots))
@@ -125,9 +129,10 @@ def _mean_table(comparison: Comparison, shots: int, results: Results) -> Table:
         fields: list[Field] = [Measure.average(column) for column in zip(*of_data, strict=True)]
         rows.append((row.name, *fields))
     names = ", ".join(data.name for data in comparison.data)
+    measure = comparison.data[0].measure
     return Table(
         name=f"base-to-new_mean_{shots}-shots",
-        title=f"Base to new, mean over {names}, {shots_text(shots)}: top-1 accuracy, %",
+        title=f"Base to new, mean over {names}, {shots_text(shots)}: {measure}, %",
         columns=("method", "base", "new", "H"),
         rows=tuple(rows),
         notes=("Means over datasets are taken for each seed; H is the mean of the datasets' H.",),

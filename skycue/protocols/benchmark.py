@@ -23,7 +23,12 @@ from skycue.protocols.encoders import EncoderPool, PoolPlan
 from skycue.protocols.environment import Environment, describe_environment
 from skycue.protocols.results import Results
 from skycue.protocols.runs import run_cells
-from skycue.protocols.scene_data import load_data, parse_data, read_near_duplicates
+from skycue.protocols.scene_data import (
+    load_data,
+    parse_data,
+    read_near_duplicates,
+    require_one_kind,
+)
 from skycue.protocols.tables import Table
 from skycue.protocols.workers import Limits
 from skycue.scene_config import SceneConfig, config_of
@@ -181,6 +186,9 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
         load_data(name, folder, backbone=request.backbone, excluded=excluded)
         for name, folder in parse_data(request.data).items()
     )
+    require_one_kind(data)
+    if request.protocol == "domain-shift" and data[0].split.is_multi_label:
+        raise ConfigError("domain-shift is of images with one label: no classes of several match.")
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
     clip = load_clip(request.backbone, device)

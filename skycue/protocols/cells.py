@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from skycue.data.few_shot import draw
-from skycue.data.scenes import SceneItem
+from skycue.data.few_shot import draw, draw_at_most
+from skycue.data.scenes import SceneItem, is_multi_label
 from skycue.fitting import picks_by_validation
 from skycue.protocols.budget import CommonBudget
 from skycue.protocols.scene_data import SceneData
@@ -138,7 +138,8 @@ class Cell:
     train: tuple[SceneItem, ...]
     """Their labels index into `class_names`; none for a method that learns nothing."""
     validation: tuple[SceneItem, ...]
-    """For the choice of what is kept of the training; none where nothing is to be chosen."""
+    """For the choice of what is kept of the training, and of thresholds where images show several
+    classes; none where nothing is to be chosen."""
     exams: tuple[Exam, ...]
 
     @property
@@ -213,9 +214,13 @@ def draw_cells(
     """
     train, validation = parts
     for shots, seed in comparison.draws(row):
-        drawn = draw(train, shots, seed) if shots else ()
+        drawn = draw(train, shots, seed, class_names) if shots else ()
         own = row.at(shots, len(drawn))
         n_validation = own.config.validation_shots if picks_by_validation(own.config) else 0
+        if is_multi_label(validation):  # thresholds are chosen, by zero-shot too
+            held_out = draw_at_most(validation, own.config.validation_shots, seed)
+        else:
+            held_out = draw(validation, n_validation, seed) if shots and n_validation else ()
         yield Cell(
             row=own,
             data=data,
@@ -223,7 +228,7 @@ def draw_cells(
             seed=seed,
             class_names=tuple(class_names),
             train=drawn,
-            validation=draw(validation, n_validation, seed) if shots and n_validation else (),
+            validation=held_out,
             exams=tuple(exams),
         )
 

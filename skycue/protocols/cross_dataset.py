@@ -60,7 +60,7 @@ def _table(comparison: Comparison, source: SceneData, shots: int, results: Resul
 
     return Table(
         name=f"cross-dataset_{source.name}_{shots}-shots",
-        title=f"Cross-dataset from {source.name}, {shots_text(shots)}: top-1 accuracy, %",
+        title=f"Cross-dataset from {source.name}, {shots_text(shots)}: {source.measure}, %",
         columns=(
             "method",
             f"{source.name} (source)",

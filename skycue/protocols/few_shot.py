@@ -36,7 +36,7 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
     return [
         Table(
             name=f"few-shot_{data.name}",
-            title=f"Few-shot on {data.name}: top-1 accuracy on {len(data.test)} test images, %",
+            title=f"Few-shot on {data.name}: {data.measure} on {len(data.test)} test images, %",
             columns=(
                 "method",
                 *map(shots_text, comparison.shots),

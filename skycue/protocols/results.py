@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel
 
-from skycue.evaluation import Evaluation
+from skycue.evaluation import AnyEvaluation, Evaluation
 from skycue.protocols.tables import Measure
 from skycue.scene_config import SceneConfig
 
@@ -15,7 +15,7 @@ class ExamResult(BaseModel, frozen=True, extra="forbid"):
     """The answer to one exam."""
 
     name: str
-    evaluation: Evaluation | None
+    evaluation: AnyEvaluation | None
     """None where the method cannot score the classes asked for."""
 
 
@@ -85,7 +85,7 @@ class Results:
             key=lambda cell: cell.seed,
         )
 
-    def evaluations(self, row: str, data: str, exam: str, *, shots: int) -> Sequence[Evaluation]:
+    def evaluations(self, row: str, data: str, exam: str, *, shots: int) -> Sequence[AnyEvaluation]:
         """Return what an exam gave, a seed each; empty where it is not applicable."""
         return [
             result.evaluation
@@ -95,21 +95,20 @@ class Results:
         ]
 
     def accuracy(self, row: str, data: str, exam: str, *, shots: int) -> Measure | None:
-        """Return top-1 accuracy over seeds; None where it is not applicable."""
+        """Return top-1 accuracy, or mAP of several labels, over seeds; None if not applicable."""
         found = self.evaluations(row, data, exam, shots=shots)
-        return Measure(tuple(each.top1 for each in found)) if found else None
+        return Measure(tuple(each.headline for each in found)) if found else None
 
     def calibration_error(self, row: str, data: str, exam: str, *, shots: int) -> Measure | None:
         """Return the expected calibration error over seeds; None where it is not applicable."""
         found = self.evaluations(row, data, exam, shots=shots)
-        if not found:
-            return None
-        return Measure(tuple(each.calibration_error for each in found), is_percent=False)
+        errors = tuple(each.calibration_error for each in found if isinstance(each, Evaluation))
+        return Measure(errors, is_percent=False) if errors else None
 
     def class_accuracy(
         self, row: str, data: str, exam: str, class_name: str, *, shots: int
     ) -> Measure | None:
-        """Return the accuracy on one class's images; None without images or an answer."""
+        """Return accuracy or average precision of one class; None without images or an answer."""
         shares = [
             each.per_class[each.class_names.index(class_name)]
             for each in self.evaluations(row, data, exam, shots=shots)

@@ -93,7 +93,7 @@ def _key_of(result: CellResult) -> str:
 def _headline(result: CellResult) -> str:
     """Return the accuracies of a cell in one line."""
     scores = [
-        f"{exam.name} {100 * exam.evaluation.top1:.1f} %"
+        f"{exam.name} {100 * exam.evaluation.headline:.1f} %"
         for exam in result.exams
         if exam.evaluation is not None
     ]

@@ -48,6 +48,25 @@ class SceneData:
     human_captions: Path | None = None
     """Captions by people, where there are some: for the oracle row alone."""
 
+    @property
+    def measure(self) -> str:
+        """What tables of this dataset show: mAP where images show several classes."""
+        return "mAP" if self.split.is_multi_label else "top-1 accuracy"
+
+
+def require_one_kind(data: Sequence[SceneData]) -> None:
+    """Refuse datasets of one label an image beside datasets of several.
+
+    Raises:
+        ConfigError: If there are both; their numbers are not of one kind.
+    """
+    several = [each.name for each in data if each.split.is_multi_label]
+    if several and len(several) < len(data):
+        raise ConfigError(
+            f"images of {', '.join(several)} have several labels, those of the other datasets one: "
+            "run a benchmark for each kind."
+        )
+
 
 def parse_data(arguments: Sequence[str]) -> dict[str, Path]:
     """Read `NAME=PATH` arguments; a bare path is named after its folder.

@@ -39,7 +39,7 @@ def test_only_images_of_base_classes_train() -> None:
 def test_new_images_are_labelled_among_new_names_only() -> None:
     _, new = cells_of("coop")[0].exams
     assert len(new.items) == 2 * N_TEST
-    assert all(item.path.parent.name == new.class_names[item.label] for item in new.items)
+    assert all(item.path.parent.name == new.class_names[item.only_label] for item in new.items)
 
 
 def test_zero_shot_is_run_once_for_all_seeds() -> None:

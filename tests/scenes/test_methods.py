@@ -40,10 +40,12 @@ def encoded_images(clip: Clip, *, n_images: int = 8) -> ImageInputs:
     return ImageInputs(embedding, tokens, caption)
 
 
-def learn(method: PromptMethod, inputs: ImageInputs, *, steps: int) -> Iterator[float]:
+def learn(
+    method: PromptMethod, inputs: ImageInputs, *, steps: int, labels: Tensor = LABELS
+) -> Iterator[float]:
     optimizer = torch.optim.SGD(method.learned_parameters().values(), lr=0.05, momentum=0.9)
     for _ in range(steps):
-        loss = method.loss(inputs, LABELS, CLASSES)
+        loss = method.loss(inputs, labels, CLASSES)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
@@ -75,6 +77,21 @@ def test_loss_falls_and_the_backbone_stays(config: MethodConfig, tiny_clip: Clip
     for name in method.learned_parameters():
         if name != "attention.in_proj_bias":  # a shift of all keys moves no softmax
             assert not torch.equal(method.learned_state()[name], start[name]), name
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=NAMES)
+def test_the_loss_of_several_labels_starts_level_and_falls(
+    config: MethodConfig, tiny_clip: Clip
+) -> None:
+    torch.manual_seed(3)
+    method, inputs = build_method(tiny_clip, config), encoded_images(tiny_clip)
+    labels = F.one_hot(LABELS, len(CLASSES)).float()
+    labels[:3] = torch.tensor([[1, 1, 0], [0, 1, 1], [0, 0, 0]])
+    method.set_level(inputs, labels, CLASSES)
+    expected = (method(inputs, CLASSES) - method.level).sigmoid().sum()
+    assert_close(expected, labels.sum(), rtol=1e-3, atol=0)
+    losses = list(learn(method, inputs, steps=60, labels=labels))
+    assert losses[-1] < 0.8 * losses[0]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=NAMES)
