@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 
 def fit(
-    data: Annotated[
-        Path, typer.Argument(help="A folder of images for each class; or images and labels.")
-    ],
+    data: Annotated[Path, typer.Argument(help="A folder of images for each class, or labels.csv.")],
     output: OutputOption,
     method: Annotated[
         str | None,
@@ -49,8 +47,7 @@ def fit(
 ) -> None:
     """Learn the classes of DATA from a few images of each, and write the classifier to a folder.
 
-    DATA holds a folder of images for each class; or, where images show several classes, a
-    labels.csv or labels.json with the images beside it or in images/ (docs/multilabel.md).
+    A labels.csv or labels.json in DATA says which classes each image shows (docs/multilabel.md).
     The images are checked first. A run that was killed goes on when the same command is given
     again, and ends with the same result. Without --method and --config the method is bimors.
     """
