@@ -83,7 +83,7 @@ def draw_confusion(
                 axes.text(
                     column, row, str(count), ha="center", va="center", fontsize=6, color=colour
                 )
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def draw_accuracy_against_shots(curves: Mapping[str, Sequence[ShotPoint]], title: str) -> bytes:
@@ -116,7 +116,7 @@ def draw_accuracy_against_shots(curves: Mapping[str, Sequence[ShotPoint]], title
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def _draw_curve(axes: Axes, name: str, points: Sequence[ShotPoint], colour: str) -> None:
@@ -161,7 +161,7 @@ def draw_contact_sheet(tiles: Sequence[Tile], *, columns: int = 6, max_tiles: in
         axes.set_title(heading, fontsize=7, color=_heading_colour(tile))
     if len(shown) < len(tiles):
         figure.supxlabel(f"the first {len(shown)} of {len(tiles)} tiles", fontsize=7)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def _heading_colour(tile: Tile) -> str:
@@ -171,7 +171,7 @@ def _heading_colour(tile: Tile) -> str:
     return RIGHT_COLOUR if tile.true_class == tile.class_name else WRONG_COLOUR
 
 
-def _png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
     """Render a figure; no date and no version is written, so equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
+from skycue.comparison_drawing import draw_critical_difference, draw_score_against_cost
 from skycue.drawing import ShotPoint, draw_accuracy_against_shots, draw_confusion
 from skycue.evaluation import Evaluation
 from skycue.files import write_atomically
@@ -20,8 +21,17 @@ from skycue.protocols.base_to_new import SEEN
 from skycue.protocols.benchmark import Outcome
 from skycue.protocols.budget import CommonBudget
 from skycue.protocols.cells import file_name
+from skycue.protocols.costs import cost_points, cost_table
 from skycue.protocols.environment import Environment
 from skycue.protocols.label_table import has_several_labels, label_table
+from skycue.protocols.paired import (
+    PairedComparison,
+    Scores,
+    compare,
+    differences_table,
+    pairs_table,
+    ranks_table,
+)
 from skycue.protocols.results import Results
 from skycue.protocols.tables import Field, Table, shots_text
 from skycue.scene_config import SceneConfig
@@ -103,21 +113,32 @@ def build_card(protocol: str, outcome: Outcome, *, command: str, backbone: str) 
     )
 
 
-def write_report(folder: Path, card: RunCard, tables: Sequence[Table], results: Results) -> Path:
-    """Write tables, pictures and settings, and return the path of `report.md`.
+def write_report(folder: Path, card: RunCard, outcome: Outcome) -> Path:
+    """Write tables, comparisons, costs, pictures and settings; return the path of `report.md`.
 
     Everything is derived from the finished cells, so writing it again changes nothing but what
     times and the environment say.
     """
-    shots = max(card.shots)
+    results, most = outcome.results, outcome.scores[-1]
     more = label_table if has_several_labels(results) else calibration_table
-    all_tables = [*tables, more(results, shots)]
-    extra = [per_class_table(results, shots), times_table(results)]
-    for table in (*all_tables, *extra):
+    compared = [found for scores in outcome.scores if (found := compare(scores))]
+    shown = [
+        *outcome.tables,
+        *(table for found in compared for table in (ranks_table(found), differences_table(found))),
+        cost_table(results, most),
+        more(results, most.shots),
+        times_table(results),
+    ]
+    silent = [per_class_table(results, most.shots), *map(pairs_table, compared)]
+    for table in (*shown, *silent):
         write_atomically(folder / "tables" / f"{table.name}.csv", table.csv())
-    pictures = _draw(folder / "pictures", card, results)
+    pictures = [
+        *_draw_comparisons(folder / "pictures", compared),
+        *_draw_costs(folder / "pictures", results, most),
+        *_draw(folder / "pictures", card, results),
+    ]
     write_atomically(folder / "run.json", card.model_dump_json(indent=1) + "\n")
-    pieces = [_heading(card), *(table.markdown() for table in (*all_tables, extra[1]))]
+    pieces = [_heading(card), *(table.markdown() for table in shown)]
     if pictures:
         pieces.append("\n".join(f"![{path.stem}](pictures/{path.name})" for path in pictures))
     write_atomically(folder / "report.md", "\n".join(pieces) + "\n")
@@ -228,6 +249,28 @@ def _heading(card: RunCard) -> str:
             f"left out); split sha256 {data.split_sha256[:16]}{seen}"
         )
     return "\n".join(lines) + "\n"
+
+
+def _draw_comparisons(folder: Path, compared: Sequence[PairedComparison]) -> list[Path]:
+    """Draw the critical difference where there is one."""
+    return [
+        _write_picture(
+            folder,
+            f"ranks_{found.scores.shots}-shots",
+            draw_critical_difference(found.ranks, found.critical, found.scores.title),
+        )
+        for found in compared
+        if found.critical is not None
+    ]
+
+
+def _draw_costs(folder: Path, results: Results, scores: Scores) -> list[Path]:
+    """Draw what rows score against what they cost."""
+    panels = cost_points(results, scores)
+    if not panels:
+        return []
+    png = draw_score_against_cost(panels, f"{scores.title}, %", shots_text(scores.shots))
+    return [_write_picture(folder, "accuracy-against-cost", png)]
 
 
 def _draw(folder: Path, card: RunCard, results: Results) -> list[Path]:

@@ -33,6 +33,7 @@ FLOORS = (
         "augmentation",
         "store",
         "drawing",
+        "comparison_drawing",
         "map_drawing",
         "region_drawing",
         "windows",

@@ -70,7 +70,7 @@ def benchmark(
     outcome = run_benchmark(request, load_config(BenchmarkConfig, config, settings or ()))
     command = " ".join(["skycue", *sys.argv[1:]])
     card = build_card(protocol, outcome, command=command, backbone=backbone)
-    typer.echo(str(write_report(output, card, outcome.tables, outcome.results)))
+    typer.echo(str(write_report(output, card, outcome)))
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -13,8 +13,10 @@ from typing import NamedTuple, TypeAlias
 
 from skycue.backbones.clip import Clip
 from skycue.errors import ConfigError
+from skycue.protocols import base_to_new
 from skycue.protocols.base_to_new import base_new_measures, half_cells, rows_with_reference
 from skycue.protocols.cells import ORACLE, Cell, Comparison, Row, Texts
+from skycue.protocols.paired import Scores
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
 from skycue.protocols.tables import Field, Table, shots_text
@@ -113,6 +115,11 @@ def plan(comparison: Comparison) -> list[Cell]:
 def tables(comparison: Comparison, results: Results) -> list[Table]:
     """Build one table for each dataset; the last column is the difference to the reference."""
     return [_table(comparison, data, results) for data in comparison.data]
+
+
+def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
+    """Return H of each row on each dataset, with the shots that were asked for."""
+    return base_to_new.scores(comparison, results, shots)
 
 
 def _table(comparison: Comparison, data: SceneData, results: Results) -> Table:

@@ -28,6 +28,7 @@ from skycue.protocols.cells import (
     Row,
     draw_cells,
 )
+from skycue.protocols.paired import Scores
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
 from skycue.protocols.tables import Field, Measure, Table, shots_text
@@ -58,6 +59,21 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
     if len(comparison.data) > 1:
         found += [_mean_table(comparison, shots, results) for shots in comparison.shots]
     return found
+
+
+def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
+    """Return H of each row on each dataset."""
+    return Scores(
+        title="H of base to new",
+        shots=shots,
+        of_place={
+            data.name: {
+                row.name: base_new_measures(results, row.name, data.name, shots)[2]
+                for row in comparison.rows_for(data)
+            }
+            for data in comparison.data
+        },
+    )
 
 
 def base_new_measures(

@@ -21,6 +21,7 @@ from skycue.protocols.cell_work import RunFolder
 from skycue.protocols.cells import ALWAYS_SHOWN, ORACLE, Cell, Comparison, Row, split_hashes
 from skycue.protocols.encoders import EncoderPool, PoolPlan
 from skycue.protocols.environment import Environment, describe_environment
+from skycue.protocols.paired import Scores
 from skycue.protocols.results import Results
 from skycue.protocols.runs import run_cells
 from skycue.protocols.scene_data import (
@@ -46,18 +47,19 @@ NEAR_DUPLICATES = "near_duplicates.json"
 
 
 class Protocol(NamedTuple):
-    """How a protocol lists its cells and builds its tables."""
+    """How a protocol lists its cells, builds its tables, and sums up a row in one score."""
 
     plan: Callable[[Comparison], list[Cell]]
     tables: Callable[[Comparison, Results], list[Table]]
+    scores: Callable[[Comparison, Results, int], Scores]
 
 
 PROTOCOLS: Mapping[ProtocolName, Protocol] = {
-    "base-to-new": Protocol(base_to_new.plan, base_to_new.tables),
-    "cross-dataset": Protocol(cross_dataset.plan, cross_dataset.tables),
-    "domain-shift": Protocol(domain_shift.plan, domain_shift.tables),
-    "few-shot": Protocol(few_shot.plan, few_shot.tables),
-    "ablation": Protocol(ablation.plan, ablation.tables),
+    "base-to-new": Protocol(base_to_new.plan, base_to_new.tables, base_to_new.scores),
+    "cross-dataset": Protocol(cross_dataset.plan, cross_dataset.tables, cross_dataset.scores),
+    "domain-shift": Protocol(domain_shift.plan, domain_shift.tables, domain_shift.scores),
+    "few-shot": Protocol(few_shot.plan, few_shot.tables, few_shot.scores),
+    "ablation": Protocol(ablation.plan, ablation.tables, ablation.scores),
 }
 
 
@@ -165,6 +167,8 @@ class Outcome:
     comparison: Comparison
     results: Results
     tables: tuple[Table, ...]
+    scores: tuple[Scores, ...]
+    """One for each number of shots that was asked for."""
     fingerprint: str
     environment: Environment
     common_budget: CommonBudget | None
@@ -209,12 +213,14 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
     folder = RunFolder(
         request.folder, clip.fingerprint, split_hashes(data), config.fits, request.force
     )
+    scored = request.shots[:1] if request.protocol == "ablation" else request.shots
     limits = Limits(request.jobs, config.memory_gb)
     results = run_cells(protocol.plan(comparison), folder, pool, plan, limits)
     return Outcome(
         comparison=comparison,
         results=results,
         tables=tuple(protocol.tables(comparison, results)),
+        scores=tuple(protocol.scores(comparison, results, shots) for shots in scored),
         fingerprint=clip.fingerprint,
         environment=describe_environment(device, dtype, jobs=limits.jobs, threads=limits.threads),
         common_budget=config.common_budget,

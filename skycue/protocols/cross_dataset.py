@@ -8,6 +8,7 @@ own class names; class sets may overlap or not. Every given dataset is the sourc
 from __future__ import annotations
 
 from skycue.protocols.cells import Cell, Comparison, Exam, Row, draw_cells
+from skycue.protocols.paired import Scores
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
 from skycue.protocols.tables import Measure, Table, shots_text
@@ -40,6 +41,24 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
         for shots in comparison.shots
         for source in comparison.data
     ]
+
+
+def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
+    """Return the mean accuracy on the targets of each row from each source."""
+    return Scores(
+        title=f"mean {comparison.data[0].measure} on the targets",
+        shots=shots,
+        of_place={
+            source.name: {
+                row.name: Measure.average(
+                    results.accuracy(row.name, source.name, data.name, shots=shots)
+                    for data in _targets(comparison, source)
+                )
+                for row in comparison.rows_for(source)
+            }
+            for source in comparison.data
+        },
+    )
 
 
 def _targets(comparison: Comparison, source: SceneData) -> list[SceneData]:

@@ -22,6 +22,7 @@ from skycue.data.datasets.shared_classes import (
 )
 from skycue.data.scenes import SceneItem, relabel
 from skycue.protocols.cells import Cell, Comparison, Exam, draw_cells
+from skycue.protocols.paired import Scores
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
 from skycue.protocols.tables import Field, Measure, Table, shots_text
@@ -52,16 +53,7 @@ def plan(comparison: Comparison) -> list[Cell]:
 
 def tables(comparison: Comparison, results: Results) -> list[Table]:
     """Build a table of pairs and one of the common classes for each number of shots."""
-    pairs = [
-        _Place(
-            title=f"{pair_name(source, target)} ({len(classes)} classes)",
-            data=pair_name(source, target),
-            exam=target.name,
-            doubts=_doubts(classes, source, target),
-        )
-        for source, target in _pairs(comparison)
-        for classes in [shared_classes(source.name, target.name)]
-    ]
+    pairs = _places_of_pairs(comparison)
     common = [
         _Place(
             title=pair_name(source, target),
@@ -86,6 +78,21 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
     ]
 
 
+def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
+    """Return the accuracy on the target of each row from each source, on a pair's classes."""
+    return Scores(
+        title="accuracy on the target",
+        shots=shots,
+        of_place={
+            place.data: {
+                row.name: results.accuracy(row.name, place.data, place.exam, shots=shots)
+                for row in comparison.rows
+            }
+            for place in _places_of_pairs(comparison)
+        },
+    )
+
+
 class _Place(NamedTuple):
     """A line of a table."""
 
@@ -94,6 +101,20 @@ class _Place(NamedTuple):
     exam: str
     doubts: tuple[str, ...]
     """Merges of classes that one may doubt."""
+
+
+def _places_of_pairs(comparison: Comparison) -> list[_Place]:
+    """Return a line for each pair that shares enough classes."""
+    return [
+        _Place(
+            title=f"{pair_name(source, target)} ({len(classes)} classes)",
+            data=pair_name(source, target),
+            exam=target.name,
+            doubts=_doubts(classes, source, target),
+        )
+        for source, target in _pairs(comparison)
+        for classes in [shared_classes(source.name, target.name)]
+    ]
 
 
 def pair_name(source: SceneData, target: SceneData) -> str:

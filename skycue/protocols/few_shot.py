@@ -8,6 +8,7 @@ a seed is the same for all methods.
 from __future__ import annotations
 
 from skycue.protocols.cells import Cell, Comparison, Exam, draw_cells
+from skycue.protocols.paired import Scores
 from skycue.protocols.results import Results
 from skycue.protocols.tables import Table, shots_text
 
@@ -29,6 +30,21 @@ def plan(comparison: Comparison) -> list[Cell]:
             [Exam(TEST, data.split.class_names, data.test)],
         )
     ]
+
+
+def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
+    """Return the accuracy of each row on each dataset."""
+    return Scores(
+        title=f"few-shot {comparison.data[0].measure}",
+        shots=shots,
+        of_place={
+            data.name: {
+                row.name: results.accuracy(row.name, data.name, TEST, shots=shots)
+                for row in comparison.rows_for(data)
+            }
+            for data in comparison.data
+        },
+    )
 
 
 def tables(comparison: Comparison, results: Results) -> list[Table]:

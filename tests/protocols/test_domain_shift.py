@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skycue.protocols.cells import Comparison
-from skycue.protocols.domain_shift import plan, tables
+from skycue.protocols.domain_shift import plan, scores, tables
 from skycue.protocols.results import Results
 from skycue.protocols.tables import Measure
 from tests.protocols.made_up import N_TEST, made_up_data, result_of, row
@@ -83,3 +83,13 @@ def test_tables_show_the_target_and_name_doubtful_merges(complete: Comparison) -
     assert pairs.rows[-1][0] == "mean"
     assert "river in rsscn7: river_lake mixes lakes" in pairs.notes[0]
     assert len(common.rows) == 6 + 1
+
+
+def test_the_score_of_a_pair_is_the_accuracy_on_its_target(complete: Comparison) -> None:
+    cells = plan(complete)
+    results = Results(result_of(cell, [0.5, *[0.9] * (len(cell.exams) - 1)]) for cell in cells)
+    of_place = scores(complete, results, 2).of_place
+    assert set(of_place) == {cell.data for cell in cells if " to " in cell.data}
+    assert of_place["ucm to rsscn7"] == dict.fromkeys(
+        ("zero-shot", "linear-probe"), Measure((0.5,))
+    )

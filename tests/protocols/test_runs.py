@@ -22,7 +22,7 @@ def report_of(request: Request, outcome: Outcome) -> str:
     card = build_card(
         request.protocol, outcome, command="skycue benchmark", backbone=request.backbone
     )
-    path = write_report(request.folder, card, outcome.tables, outcome.results)
+    path = write_report(request.folder, card, outcome)
     return path.read_text(encoding="utf-8")
 
 
@@ -40,11 +40,17 @@ def test_report_has_tables_pictures_hashes_and_environment(request_for: Request)
         assert piece in report
     names = {path.name for path in (request_for.folder / "pictures").iterdir()}
     assert names == {
+        "accuracy-against-cost.png",
         "accuracy-against-shots_tiles.png",
         *(f"confusion_tiles_{row}.png" for row in ("zero-shot", "linear-probe", "coop")),
     }
     tables = {path.name for path in (request_for.folder / "tables").iterdir()}
-    assert {"few-shot_tiles.csv", "per-class_2-shots.csv", "calibration_2-shots.csv"} <= tables
+    per_shots = ("ranks", "differences", "pairs")
+    assert tables == {
+        *("few-shot_tiles.csv", "per-class_2-shots.csv", "calibration_2-shots.csv"),
+        *("costs_2-shots.csv", "times.csv"),
+        *(f"{name}_{shots}-shots.csv" for name in per_shots for shots in (1, 2)),
+    }
     for link in re.findall(r"\((pictures/[^)]+)\)", report):
         assert (request_for.folder / link).is_file()
 

@@ -1,0 +1,93 @@
+"""What rows cost beside what they score: learned numbers, fit, memory, speed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from skycue.comparison_drawing import CostPoint
+from skycue.protocols.paired import Scores
+from skycue.protocols.results import CellResult, Results
+from skycue.protocols.tables import Field, Table, shots_text
+
+FIT_AXIS = "seconds of one fit"
+ANSWER_AXIS = "milliseconds an image, from its file on"
+
+
+def cost_table(results: Results, scores: Scores) -> Table:
+    """Build the table of costs at the shots of `scores`, cells of all places and seeds together."""
+    rows: list[tuple[Field, ...]] = []
+    for name, cells in _cells_of_rows(results, scores).items():
+        learned = sorted({cell.n_learned for cell in cells})
+        fit, rate, peak = _fit_s(cells), _rate(cells), _peak_mb(cells)
+        rows.append(
+            (
+                name,
+                scores.mean(name),
+                f"{learned[0]:,}" if len(learned) == 1 else f"{learned[0]:,} to {learned[-1]:,}",
+                "not measured" if fit is None else f"{fit:.2f}",
+                "not measured" if rate is None else f"{rate:.0f}",
+                "not measured" if peak is None else f"{peak:.0f}",
+            )
+        )
+    return Table(
+        name=f"costs_{scores.shots}-shots",
+        title=f"Accuracy and cost, {shots_text(scores.shots)}: {scores.title}",
+        columns=(
+            "method",
+            "mean, %",
+            "learned numbers",
+            "fit, s",
+            "images a second",
+            "peak memory, MB",
+        ),
+        rows=tuple(rows),
+        notes=(
+            "Fit: mean seconds of a training, without the encodings that are kept and shared, and "
+            "without trainings that were killed on the way. Images a second: one process, from "
+            "files to probabilities, nothing kept, in one cell of each row. Peak memory: most that "
+            "a fit or its exams took above what the process held before, resident, 10^6 bytes.",
+        ),
+    )
+
+
+def cost_points(results: Results, scores: Scores) -> dict[str, list[CostPoint]]:
+    """Return the score of each row against its fit and its answers; what costs nothing has none."""
+    panels: dict[str, list[CostPoint]] = {FIT_AXIS: [], ANSWER_AXIS: []}
+    for name, cells in _cells_of_rows(results, scores).items():
+        score = scores.mean(name)
+        fit, rate = _fit_s(cells), _rate(cells)
+        if score is None:
+            continue
+        point = CostPoint(name, math.nan, 100 * score.mean, 100 * score.std)
+        if fit and any(cell.n_learned for cell in cells):
+            panels[FIT_AXIS].append(point._replace(cost=fit))
+        if rate:
+            panels[ANSWER_AXIS].append(point._replace(cost=1000 / rate))
+    return {axis: points for axis, points in panels.items() if points}
+
+
+def _cells_of_rows(results: Results, scores: Scores) -> dict[str, list[CellResult]]:
+    """Return the cells of each row at the shots of the scores, in the order in which they ran."""
+    found: dict[str, list[CellResult]] = {}
+    for cell in results.cells:
+        if cell.shots in (0, scores.shots):
+            found.setdefault(cell.row, []).append(cell)
+    return found
+
+
+def _fit_s(cells: Sequence[CellResult]) -> float | None:
+    known = [cell.cost.fit.seconds for cell in cells if cell.cost.fit is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _rate(cells: Sequence[CellResult]) -> float | None:
+    rates = [cell.cost.images_a_second for cell in cells]
+    return next((rate for rate in rates if rate is not None), None)
+
+
+def _peak_mb(cells: Sequence[CellResult]) -> float | None:
+    peaks = [cell.cost.exam_peak_mb for cell in cells]
+    peaks += [cell.cost.fit.peak_mb for cell in cells if cell.cost.fit is not None]
+    return max((peak for peak in peaks if peak is not None), default=None)

@@ -1,0 +1,43 @@
+"""Pictures of comparisons: bars where methods cannot be told apart, equal bytes for equal input."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+from skycue.comparison_drawing import (
+    CostPoint,
+    draw_critical_difference,
+    draw_score_against_cost,
+)
+
+RANKS = {"coop": 1.2, "bimors": 2.0, "zero-shot": 2.8}
+POINTS = [CostPoint("coop", 1.0, 80.0, 1.0), CostPoint("bimors", 100.0, 85.0, math.nan)]
+
+
+def red_pixels(png: bytes) -> int:
+    pixels = np.array(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)  # [H, W, 3]
+    return int((np.abs(pixels - np.array([214, 39, 40])).sum(-1) < 30).sum())  # matplotlib's C3
+
+
+def test_bars_join_only_what_is_not_told_apart() -> None:
+    assert red_pixels(draw_critical_difference(RANKS, 0.5)) == 0
+    some = red_pixels(draw_critical_difference(RANKS, 1.0))
+    assert red_pixels(draw_critical_difference(RANKS, 2.0)) > 0
+    assert some > 0
+
+
+def test_pictures_of_equal_input_are_equal_bytes() -> None:
+    assert draw_critical_difference(RANKS, 1) == draw_critical_difference(RANKS, 1)
+    panels = {"seconds": POINTS}
+    assert draw_score_against_cost(panels, "H") == draw_score_against_cost(panels, "H")
+
+
+def test_each_kind_of_cost_has_its_panel() -> None:
+    one = Image.open(io.BytesIO(draw_score_against_cost({"seconds": POINTS}, "H")))
+    two = Image.open(io.BytesIO(draw_score_against_cost({"s": POINTS, "ms": POINTS}, "H")))
+    assert two.width == 2 * one.width
+    assert two.height == one.height
