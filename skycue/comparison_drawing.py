@@ -66,15 +66,22 @@ def draw_critical_difference(
     axes.plot([1, 1 + difference], [1.8, 1.8], color="black", linewidth=2)
     axes.text(1, 2.0, f"critical difference {difference:.2f}", fontsize=7)
     for number, (first, last) in enumerate(groups):
-        level = -GROUP_STEP * (number + 1)
-        axes.plot([values[first], values[last]], [level, level], color="C3", linewidth=3)
+        depth = -GROUP_STEP * (number + 1)
+        axes.plot([values[first], values[last]], [depth, depth], color="C3", linewidth=3)
     for place, (name, rank) in enumerate(zip(order, values, strict=True)):
         is_left = place < n_left
         level = -below - (place if is_left else len(order) - 1 - place)
         side = 0.7 if is_left else len(order) + 0.3
         axes.plot([rank, rank, side], [0, level, level], color="grey", linewidth=0.7)
         text = f"{name} ({rank:.2f})"
-        axes.text(side, level, text, ha="right" if is_left else "left", va="center", fontsize=7)
+        axes.text(
+            side - 0.05 if is_left else side + 0.05,
+            level,
+            text,
+            ha="right" if is_left else "left",
+            va="center",
+            fontsize=7,
+        )
     return png_bytes(figure)
 
 
@@ -98,6 +105,7 @@ def draw_score_against_cost(
     for axes, (words, points) in zip(grid, panels.items(), strict=True):
         _draw_points(axes, points)
         axes.set_xscale("log")
+        axes.margins(x=0.15)  # room for names
         axes.set_xlabel(words, fontsize=8)
         axes.set_ylabel(score, fontsize=8)
         axes.grid(alpha=0.3)

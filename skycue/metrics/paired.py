@@ -39,8 +39,8 @@ def mean_ranks(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     Returns:
         K numbers from 1 to K.
     """
-    ranks: NDArray[np.float64] = stats.rankdata(-scores, axis=1)
-    return ranks.mean(axis=0)
+    ranks: NDArray[np.float64] = np.asarray(stats.rankdata(-scores, axis=1)).mean(axis=0)
+    return ranks
 
 
 def friedman_p(scores: NDArray[np.floating]) -> float:
