@@ -60,9 +60,9 @@ def draw_critical_difference(
     axes.set_ylim(-n_left - below, 3)
     axes.set_title(title, fontsize=9)
     axes.plot([1, len(order)], [0, 0], color="black", linewidth=1)
-    for rank in range(1, len(order) + 1):
-        axes.plot([rank, rank], [0, 0.25], color="black", linewidth=1)
-        axes.text(rank, 0.4, str(rank), ha="center", fontsize=7)
+    for tick in range(1, len(order) + 1):
+        axes.plot([tick, tick], [0, 0.25], color="black", linewidth=1)
+        axes.text(tick, 0.4, str(tick), ha="center", fontsize=7)
     axes.plot([1, 1 + difference], [1.8, 1.8], color="black", linewidth=2)
     axes.text(1, 2.0, f"critical difference {difference:.2f}", fontsize=7)
     for number, (first, last) in enumerate(groups):
