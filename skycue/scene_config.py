@@ -12,7 +12,7 @@ from skycue.errors import ConfigError
 from skycue.scenes.asymmetric import MultiLabelConfig
 from skycue.scenes.bimors import BiMoRSConfig
 from skycue.scenes.registry import MethodConfig
-from skycue.training_config import TrainConfig
+from skycue.training_config import EpochWeights, TrainConfig
 
 
 class SceneTrainConfig(TrainConfig):
@@ -38,6 +38,14 @@ TRAIN_DEFAULTS: dict[str, SceneTrainConfig] = {
     "cocoop": SceneTrainConfig(epochs=10, batch_size=1, lr=0.002),
     # Kashyap et al., BiMoRS: the released configuration
     "bimors": SceneTrainConfig(epochs=10, batch_size=4, lr=0.009),
+    # Khattak et al., MaPLe: configs/trainers/VPT/vit_b16_c2_ep5_batch4_4.yaml
+    "vpt": SceneTrainConfig(epochs=5, batch_size=4, lr=0.0025),
+    # Khattak et al., MaPLe: configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml
+    "maple": SceneTrainConfig(epochs=5, batch_size=4, lr=0.0035),
+    # Khattak et al., PromptSRC: configs/trainers/PromptSRC/vit_b16_c2_ep20_batch4_4+4ctx.yaml
+    "promptsrc": SceneTrainConfig(
+        epochs=20, batch_size=4, lr=0.0025, epoch_average=EpochWeights(mean=15, std=1)
+    ),
 }
 """Training of each method as its authors published it; what a configuration does not say."""
 

@@ -135,6 +135,15 @@ class Clip(nn.Module):
         out = self.image.encode_patches(patches, prompts=prompts, layers=layers)
         return ImageEncoding(F.normalize(out.projected.float(), dim=-1), out.tokens, out.maps)
 
+    def embed_patches(self, patches: Tensor, *, prompts: Sequence[Tensor] = ()) -> Tensor:
+        """Return only the image embeddings of `encode_patches`, [B, D], for less work.
+
+        Args:
+            patches: What `embed_image` returned, [B, 1+N, V].
+            prompts: Extra tokens for each of the first blocks, see `ImageTower.encode_patches`.
+        """
+        return F.normalize(self.image.project_patches(patches, prompts=prompts).float(), dim=-1)
+
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return token ids padded with 0 to the context length, [C, L], on the model's device.
 

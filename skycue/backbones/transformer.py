@@ -47,13 +47,13 @@ class Attention(nn.Module):
         mask = None if seen is None else seen[:, None]
         return self._join(F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal))
 
-    def read(self, x: Tensor, asking: Tensor, seen: Tensor) -> Tensor:
+    def read(self, x: Tensor, asking: Tensor, seen: Tensor | None) -> Tensor:
         """Attend from a few positions of each sequence only.
 
         Args:
             x: States, [B, L, W].
             asking: The positions that ask, [B, A].
-            seen: Which positions each of them sees, bool [B, A, L].
+            seen: Which positions each of them sees, bool [B, A, L]; None for all.
 
         Returns:
             New states of those positions, [B, A, W].
@@ -63,7 +63,8 @@ class Attention(nn.Module):
         q = self._split(F.linear(pick(x, asking), weight[:width], bias[:width]))
         keys_values = F.linear(x, weight[width:], bias[width:]).chunk(2, dim=-1)
         k, v = (self._split(part) for part in keys_values)
-        return self._join(F.scaled_dot_product_attention(q, k, v, seen[:, None]))
+        mask = None if seen is None else seen[:, None]
+        return self._join(F.scaled_dot_product_attention(q, k, v, mask))
 
 
 def pick(x: Tensor, positions: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class Block(nn.Module):
         """Return new states, [B, L, W]; the arguments are those of `Attention.forward`."""
         return self._after_attention(x + self.attention(self.ln_1(x), causal=causal, seen=seen))
 
-    def read(self, x: Tensor, asking: Tensor, seen: Tensor) -> Tensor:
+    def read(self, x: Tensor, asking: Tensor, seen: Tensor | None) -> Tensor:
         """Return the new states of a few positions, [B, A, W]; see `Attention.read`.
 
         What a last layer needs: the other positions' queries and MLPs are never computed.

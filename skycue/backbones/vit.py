@@ -122,15 +122,41 @@ class ImageTower(nn.Module):
         x, n_tokens = patches, patches.shape[1]
         maps: dict[int, Tensor] = {}
         for index, block in enumerate(self.blocks):
-            if index < len(prompts):
-                prompt = prompts[index].expand(x.shape[0], -1, -1)  # [B, M, V]
-                x = torch.cat([x[:, :n_tokens], prompt.to(x.dtype)], dim=1)
-            x = self.ln_pre(x) if index == 0 else x
-            x = block(x)
+            x = block(self._entering(x, index, prompts, n_tokens))
             if index in layers:
                 maps[index] = x[:, :n_tokens]
-        projected = self.ln_post(x[:, 0]) @ self.projection  # [B, D]
-        return ImageTokens(projected, x[:, :n_tokens], tuple(maps[layer] for layer in layers))
+        tokens = x[:, :n_tokens]
+        return ImageTokens(self._project(x[:, 0]), tokens, tuple(maps[layer] for layer in layers))
+
+    def project_patches(self, patches: Tensor, *, prompts: Sequence[Tensor] = ()) -> Tensor:
+        """Return only the projected class token that `encode_patches` gives, [B, D].
+
+        The last block then computes the class token alone, which only reads the other tokens.
+
+        Args:
+            patches: What `embed` returned, [B, 1+N, V].
+            prompts: See `encode_patches`.
+        """
+        x, n_tokens, last = patches, patches.shape[1], len(self.blocks) - 1
+        for index, block in enumerate(self.blocks[:-1]):
+            x = block(self._entering(x, index, prompts, n_tokens))
+        x = self._entering(x, last, prompts, n_tokens)
+        last_block = self.blocks[last]
+        assert isinstance(last_block, Block)
+        class_token = torch.zeros(x.shape[0], 1, dtype=torch.long, device=x.device)  # its position
+        return self._project(last_block.read(x, class_token, seen=None)[:, 0])
+
+    def _entering(self, x: Tensor, index: int, prompts: Sequence[Tensor], n_tokens: int) -> Tensor:
+        """Return the states that enter block `index`, with its prompt behind the image's tokens."""
+        if index < len(prompts):
+            prompt = prompts[index].expand(x.shape[0], -1, -1)  # [B, M, V]
+            x = torch.cat([x[:, :n_tokens], prompt.to(x.dtype)], dim=1)
+        normed: Tensor = self.ln_pre(x) if index == 0 else x
+        return normed
+
+    def _project(self, class_token: Tensor) -> Tensor:
+        projected: Tensor = self.ln_post(class_token) @ self.projection
+        return projected
 
 
 def _build_stem(config: ImageConfig) -> nn.Module:

@@ -51,7 +51,12 @@ def initial_context(clip: Clip, config: ContextConfig) -> Tensor:
 
 
 def encode_with_context(
-    clip: Clip, context: Tensor, class_names: Sequence[str], config: ContextConfig
+    clip: Clip,
+    context: Tensor,
+    class_names: Sequence[str],
+    config: ContextConfig,
+    *,
+    deep_prompts: Sequence[Tensor] = (),
 ) -> Tensor:
     """Encode the prompt of each class in each context.
 
@@ -62,6 +67,8 @@ def encode_with_context(
         context: Context tokens, [G, M, W]: one context for all images (G = 1), or one an image.
         class_names: C names as they are to be read.
         config: Where the name stands, and the memory to use.
+        deep_prompts: For text block i + 1, what replaces the first M tokens of the context there,
+            [M, W] or [G, M, W] each; the name stands at the end then.
 
     Returns:
         Class embeddings of unit length, [G, C, D].
@@ -85,7 +92,9 @@ def encode_with_context(
         suffix = _insert_after_names(suffix, after, name_length)
         eot_index = eot_index + after.shape[1]
     max_bytes = config.text_memory_mb << 20
-    return clip.encode_prompts(prefix, suffix, eot_index, max_bytes=max_bytes)
+    return clip.encode_prompts(
+        prefix, suffix, eot_index, deep_prompts=deep_prompts, max_bytes=max_bytes
+    )
 
 
 def _insert_after_names(suffix: Tensor, after: Tensor, name_length: Tensor) -> Tensor:

@@ -48,17 +48,20 @@ class FrozenText:
     Args:
         clip: The backbone.
         template: A name in `TEMPLATES`, or a template of one's own with {} for the class name.
+        unit_length: Bring each embedding to unit length before the mean over templates, as CLIP
+            does; otherwise templates that give longer vectors weigh more.
     """
 
-    def __init__(self, clip: Clip, template: str) -> None:
+    def __init__(self, clip: Clip, template: str, *, unit_length: bool = True) -> None:
         self.clip = clip
+        self.unit_length = unit_length
         self.templates = TEMPLATES.get(template, (template,))
         self._asked: tuple[str, ...] = ()
         self._embeddings: Tensor | None = None
 
     @torch.no_grad()
     def class_embeddings(self, class_names: Sequence[str]) -> Tensor:
-        """Return the normalised mean over templates of unit-length embeddings, [C, D].
+        """Return the normalised mean of the embeddings over templates, [C, D].
 
         Raises:
             PromptTooLongError: If a prompt does not fit the text encoder.
@@ -66,7 +69,11 @@ class FrozenText:
         asked = tuple(class_names)
         if self._embeddings is None or asked != self._asked:
             prompts = [t.replace("{}", name) for t in self.templates for name in asked]
-            embeddings = self.clip.encode_text(self.clip.tokenize(prompts))  # [T * C, D]
+            ids = self.clip.tokenize(prompts)
+            words, eot_index = self.clip.token_embedding(ids), self.clip.eot_index(ids)
+            embeddings = self.clip.text(words, eot_index).float()  # [T * C, D]
+            if self.unit_length:
+                embeddings = F.normalize(embeddings, dim=-1)
             mean = embeddings.view(len(self.templates), len(asked), -1).mean(dim=0)
             self._asked, self._embeddings = asked, F.normalize(mean, dim=-1)
         return self._embeddings.to(self.clip.device)

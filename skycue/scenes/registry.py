@@ -11,6 +11,9 @@ from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
 from skycue.scenes.coop import CoOp, CoOpConfig
 from skycue.scenes.linear_probe import LinearProbe, LinearProbeConfig
+from skycue.scenes.maple import MaPLe, MaPLeConfig
+from skycue.scenes.promptsrc import PromptSRC, PromptSRCConfig
+from skycue.scenes.vpt import VPT, VPTConfig
 from skycue.scenes.zero_shot import ZeroShot, ZeroShotConfig
 
 METHODS: dict[str, tuple[type[PromptMethod], type[Config]]] = {
@@ -19,11 +22,21 @@ METHODS: dict[str, tuple[type[PromptMethod], type[Config]]] = {
     "coop": (CoOp, CoOpConfig),
     "cocoop": (CoCoOp, CoCoOpConfig),
     "bimors": (BiMoRS, BiMoRSConfig),
+    "vpt": (VPT, VPTConfig),
+    "maple": (MaPLe, MaPLeConfig),
+    "promptsrc": (PromptSRC, PromptSRCConfig),
 }
 """Class and configuration of each method."""
 
 MethodConfig = Annotated[
-    ZeroShotConfig | LinearProbeConfig | CoOpConfig | CoCoOpConfig | BiMoRSConfig,
+    ZeroShotConfig
+    | LinearProbeConfig
+    | CoOpConfig
+    | CoCoOpConfig
+    | BiMoRSConfig
+    | VPTConfig
+    | MaPLeConfig
+    | PromptSRCConfig,
     Field(discriminator="name"),
 ]
 """The configuration of any method, told apart by its `name`."""

@@ -54,6 +54,19 @@ def test_patch_embeddings_carry_on_where_the_pixels_stopped(tiny_clip: Clip) -> 
         assert torch.equal(ours, expected)
 
 
+@pytest.mark.parametrize("n_prompts", [0, 1, 2])
+def test_embeddings_alone_equal_those_with_all_tokens(n_prompts: int, tiny_clip: Clip) -> None:
+    prompts = torch.randn(n_prompts, 3, 32, generator=torch.Generator().manual_seed(2))
+    prompts.requires_grad_()
+    patches = tiny_clip.embed_image(PIXELS)
+    alone = tiny_clip.embed_patches(patches, prompts=list(prompts))
+    whole = tiny_clip.encode_patches(patches, prompts=list(prompts)).embedding
+    assert_close(alone, whole)
+    if n_prompts:
+        by_alone = torch.autograd.grad(alone[:, 0].sum(), prompts)
+        assert_close(by_alone, torch.autograd.grad(whole[:, 0].sum(), prompts))
+
+
 def test_positions_are_resampled_only_for_another_grid() -> None:
     positions = torch.arange(10.0).reshape(10, 1)  # class position, then 3 x 3
     assert resample_positions(positions, (3, 3)) is positions
