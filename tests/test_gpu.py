@@ -12,7 +12,10 @@ from skycue.scenes.bimors import BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOpConfig
 from skycue.scenes.coop import CoOpConfig
 from skycue.scenes.linear_probe import LinearProbeConfig
+from skycue.scenes.maple import MaPLeConfig
+from skycue.scenes.promptsrc import PromptSRCConfig
 from skycue.scenes.registry import METHODS, MethodConfig, build_method
+from skycue.scenes.vpt import VPTConfig
 from skycue.scenes.zero_shot import ZeroShotConfig
 from tests.conftest import build_tiny_clip
 
@@ -24,6 +27,9 @@ CONFIGS: dict[str, MethodConfig] = {
     "coop": CoOpConfig(),
     "cocoop": CoCoOpConfig(init="released"),
     "bimors": BiMoRSConfig(caption_width=5, init="released"),
+    "vpt": VPTConfig(),
+    "maple": MaPLeConfig(),
+    "promptsrc": PromptSRCConfig(),
 }
 LABELS = torch.arange(6) % 3
 CUDA_TOLERANCE = 1e-3
@@ -32,9 +38,12 @@ CUDA_TOLERANCE = 1e-3
 
 def encoded(clip: Clip) -> ImageInputs:
     pixels = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    encoding = clip.encode_image_tokens(pixels.to(clip.device))
+    patches = clip.embed_image(pixels.to(clip.device))
+    encoding = clip.encode_patches(patches)
     caption = torch.randn(6, 5, generator=torch.Generator().manual_seed(2))
-    return ImageInputs(encoding.embedding, encoding.tokens, caption.to(clip.device))
+    return ImageInputs(
+        encoding.embedding, encoding.tokens, caption.to(clip.device), patches=patches
+    )
 
 
 def test_image_and_text_embeddings_agree() -> None:

@@ -23,8 +23,8 @@ from skycue.scenes.context import (
     initial_context,
 )
 
-IMAGES_AT_ONCE = 32
-"""Images in the image tower at once where no gradient is asked for: enough to keep it busy."""
+IMAGES_AT_ONCE = 64
+"""Images in the image tower at once where no gradient is asked for."""
 
 
 class DeepContextConfig(ContextConfig):
@@ -53,6 +53,14 @@ class DeepMethod(SharedClassMethod):
             Image embeddings of unit length, [B, D].
         """
         return self.clip.embed_patches(inputs.require("patches"), prompts=self.prompts_for_images())
+
+    def forward(self, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
+        """Return cosine similarity over temperature, [B, C]."""
+        scorer = self.class_scorer(class_names)
+        n_images = inputs.n_images
+        size = n_images if torch.is_grad_enabled() else IMAGES_AT_ONCE
+        parts = (inputs.select(slice(at, at + size)) for at in range(0, n_images, size))
+        return torch.cat([scorer(self.image_embeddings(part)) for part in parts])
 
 
 class DeepContextMethod(DeepMethod):

@@ -19,6 +19,7 @@ def inputs_of(clip: Clip, method: PromptMethod) -> ImageInputs:
     embedding, tokens, _ = clip.encode_image_tokens(IMAGES)
     caption = torch.rand(6, 768, generator=torch.Generator().manual_seed(2))
     fields = {"pixels": IMAGES, "embedding": embedding, "tokens": tokens, "caption": caption}
+    fields["patches"] = clip.embed_image(IMAGES)
     return ImageInputs(**{name: fields[name] for name in method.needs})
 
 
