@@ -22,11 +22,11 @@ from skycue.errors import (
     ShotsError,
 )
 from skycue.inference import SceneClassifier
-from skycue.scene_config import SceneConfig, config_of, prompt_names
+from skycue.scene_config import TRAIN_DEFAULTS, SceneConfig, config_of, prompt_names
 from skycue.scenes.bimors import BiMoRSConfig
 from tests.conftest import build_tiny_clip
 
-METHODS = ("zero-shot", "linear-probe", "coop", "cocoop", "bimors")
+METHODS = ("zero-shot", "linear-probe", "coop", "cocoop", "bimors", "vpt", "maple", "promptsrc")
 QUICK = {"epochs": 3, "batch_size": 4}
 
 
@@ -54,8 +54,10 @@ def backbone(tmp_path: Path, tiny_clip: Clip) -> str:
 
 def quick(method: str, **train: object) -> SceneConfig:
     settings: dict[str, object] = {"method": {"name": method}}
-    if method in ("coop", "cocoop", "bimors"):
+    if method in TRAIN_DEFAULTS:
         settings["train"] = QUICK | train
+    if method == "promptsrc":
+        settings["train"] = {"epoch_average": {"mean": 2, "std": 1}, **QUICK, **train}
     return SceneConfig.model_validate(settings)
 
 

@@ -7,9 +7,13 @@ import pytest
 from skycue.config import load_config
 from skycue.errors import ConfigError
 from skycue.scene_config import TRAIN_DEFAULTS, SceneConfig, config_of
+from skycue.scenes.registry import METHODS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-PUBLISHED = ("zero_shot", "linear_probe", "coop", "cocoop", "bimors", "bimors_released")
+PUBLISHED = (
+    *("zero_shot", "linear_probe", "coop", "cocoop", "bimors", "bimors_released"),
+    *("vpt", "maple", "promptsrc"),
+)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -21,7 +25,7 @@ def test_a_published_configuration_loads_and_begins_with_its_command(name: str) 
     assert command == f"# skycue fit ../shared/data/resisc12 -o MODEL --config configs/{name}.yaml"
 
 
-@pytest.mark.parametrize("name", ["coop", "cocoop", "bimors"])
+@pytest.mark.parametrize("name", ["coop", "cocoop", "bimors", "vpt", "maple", "promptsrc"])
 def test_the_published_configuration_of_a_method_is_its_default(name: str) -> None:
     assert load_config(SceneConfig, CONFIGS / f"{name}.yaml") == config_of(name)
 
@@ -37,7 +41,7 @@ def test_a_configuration_that_names_no_method_is_of_bimors() -> None:
     assert config.train == TRAIN_DEFAULTS["bimors"]
 
 
-@pytest.mark.parametrize("name", ["zero-shot", "linear-probe", "coop", "cocoop", "bimors"])
+@pytest.mark.parametrize("name", METHODS)
 def test_a_configuration_survives_its_file(name: str) -> None:
     config = config_of(name)
     assert SceneConfig.model_validate_json(config.model_dump_json()) == config

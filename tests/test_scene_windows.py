@@ -195,7 +195,7 @@ def test_another_file_or_other_bands_are_encoded_anew(tiny_clip: Clip, tmp_path:
         assert_array_equal(found, classify_windows(zero_shot(tiny_clip), raster, WINDOWS))
 
 
-@pytest.mark.parametrize("method", ["linear-probe", "coop", "cocoop", "bimors"])
+@pytest.mark.parametrize("method", ["linear-probe", "coop", "cocoop", "bimors", "maple"])
 def test_every_method_makes_maps(
     method: str, tiny_clip: Clip, scene_folder: Path, path: Path, tmp_path: Path
 ) -> None:

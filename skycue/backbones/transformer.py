@@ -69,7 +69,7 @@ class Attention(nn.Module):
 
 def pick(x: Tensor, positions: Tensor) -> Tensor:
     """Return the states at some positions of each sequence, [B, A, W] of x [B, L, W]."""
-    return x[torch.arange(len(x), device=x.device)[:, None], positions]
+    return x[torch.arange(x.shape[0], device=x.device)[:, None], positions]
 
 
 class Mlp(nn.Module):

@@ -1,14 +1,15 @@
 """Routes about the server itself: is it there, what does it offer, how much does it do."""
 
+from typing import get_args
+
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from skycue import __version__
 from skycue.errors import ConflictError
-from skycue.scenes.registry import METHODS
 from skycue.service.quota import used_bytes
 from skycue.web.access import Owner, TheService
-from skycue.web.schemas import Health, Limits, ServerView
+from skycue.web.schemas import Health, Limits, Method, ServerView
 
 router = APIRouter(tags=["server"])
 outside = APIRouter(tags=["server"])
@@ -36,7 +37,7 @@ def server(service: TheService, owner: Owner) -> ServerView:
     return ServerView(
         version=__version__,
         region_model=service.loading.region_model,
-        methods=tuple(METHODS),
+        methods=get_args(Method),
         limits=Limits(
             max_upload_bytes=settings.max_upload_bytes,
             chunk_bytes=settings.chunk_bytes,
