@@ -133,7 +133,7 @@ def test_logits_loss_and_a_step_are_those_of_the_released_network(name: str) -> 
     assert_close(method(inputs, CLASSES), torch.tensor(released.logits), rtol=0, atol=1e-4)
     loss = method.loss(inputs, LABELS, CLASSES)
     assert_close(loss.item(), released.loss, rtol=0, atol=1e-4)
-    loss.backward()
+    torch.autograd.backward(loss)
     torch.optim.SGD(method.learned_parameters().values(), lr=1.0).step()
     assert before.keys() == released.after_step.keys()
     for key, parameter in method.learned_parameters().items():

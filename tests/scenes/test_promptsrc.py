@@ -138,7 +138,8 @@ def test_independent_prompts_set_to_maples_score_as_maple(tiny_clip: Clip) -> No
 def test_templates_of_longer_embeddings_weigh_more_only_as_released(tiny_clip: Clip) -> None:
     def raw(template: str) -> Tensor:
         ids = tiny_clip.tokenize([template.format(name) for name in CLASSES])
-        return tiny_clip.text(tiny_clip.token_embedding(ids), tiny_clip.eot_index(ids))
+        states: Tensor = tiny_clip.text(tiny_clip.token_embedding(ids), tiny_clip.eot_index(ids))
+        return states
 
     vectors = torch.stack([raw(template) for template in TEMPLATES["remote-sensing"]])  # [T, C, D]
     released = FrozenText(tiny_clip, "remote-sensing", unit_length=False).class_embeddings(CLASSES)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from skycue.backbones.clip import Clip
 from skycue.backbones.transformer import Block
@@ -31,7 +31,7 @@ def block_by_loops(block: Block, x: Tensor, *, causal: bool) -> Tensor:
 
 
 def blocks_by_loops(
-    blocks: Sequence[object], x: Tensor, enter: Callable[[int, Tensor], Tensor], *, causal: bool
+    blocks: nn.ModuleList, x: Tensor, enter: Callable[[int, Tensor], Tensor], *, causal: bool
 ) -> Tensor:
     """Pass one sequence through all blocks; `enter` puts prompts before block `index`."""
     for index, block in enumerate(blocks):
