@@ -46,6 +46,8 @@ TRAIN_DEFAULTS: dict[str, SceneTrainConfig] = {
     "promptsrc": SceneTrainConfig(
         epochs=20, batch_size=4, lr=0.0025, epoch_average=EpochWeights(mean=15, std=1)
     ),
+    # Singha et al., APPLeNet: yaml/trainers/AppleNet/vit_b16_c4.yaml
+    "applenet": SceneTrainConfig(epochs=100, batch_size=4, lr=2e-4, warmup_lr=1e-7),
 }
 """Training of each method as its authors published it; what a configuration does not say."""
 

@@ -27,12 +27,12 @@ def clip_tokenizer() -> Tokenizer:
     return Tokenizer.clip()
 
 
-def build_tiny_clip(*, context_length: int = 40, seed: int = 0) -> Clip:
+def build_tiny_clip(*, context_length: int = 40, seed: int = 0, embed_dim: int = 24) -> Clip:
     """Return a seeded random CLIP: two layers, 32-pixel images, patches of 16, D = 24."""
     torch.manual_seed(seed)
     tokenizer = clip_tokenizer()
     config = ClipConfig(
-        embed_dim=24,
+        embed_dim=embed_dim,
         image=ImageConfig(image_size=32, patch_size=16, width=32, layers=2, heads=4),
         text=TextConfig(
             context_length=context_length,

@@ -7,6 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from skycue.backbones.clip import Clip
+from skycue.encoding import TOWER_FIELDS, computed_fields
+from skycue.scenes.applenet import APPLeNetConfig
 from skycue.scenes.base import ImageInputs
 from skycue.scenes.bimors import BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOpConfig
@@ -30,6 +32,7 @@ CONFIGS: dict[str, MethodConfig] = {
     "vpt": VPTConfig(),
     "maple": MaPLeConfig(),
     "promptsrc": PromptSRCConfig(),
+    "applenet": APPLeNetConfig(init="released"),
 }
 LABELS = torch.arange(6) % 3
 CUDA_TOLERANCE = 1e-3
@@ -38,19 +41,15 @@ CUDA_TOLERANCE = 1e-3
 
 def encoded(clip: Clip) -> ImageInputs:
     pixels = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    patches = clip.embed_image(pixels.to(clip.device))
-    encoding = clip.encode_patches(patches)
+    fields = computed_fields(clip, pixels.to(clip.device), TOWER_FIELDS)
     caption = torch.randn(6, 5, generator=torch.Generator().manual_seed(2))
-    return ImageInputs(
-        encoding.embedding, encoding.tokens, caption.to(clip.device), patches=patches
-    )
+    return ImageInputs(caption=caption.to(clip.device), **fields)
 
 
 def test_image_and_text_embeddings_agree() -> None:
     cpu, cuda = build_tiny_clip(), build_tiny_clip().to("cuda")
-    for on_cpu, on_cuda in zip(encoded(cpu)[:2], encoded(cuda)[:2], strict=True):
-        assert on_cpu is not None
-        assert on_cuda is not None
+    for name in TOWER_FIELDS:
+        on_cpu, on_cuda = encoded(cpu).require(name), encoded(cuda).require(name)
         assert_close(on_cuda.cpu(), on_cpu, rtol=CUDA_TOLERANCE, atol=CUDA_TOLERANCE)
     texts = ["a river.", "a photo of a sparse residential area."]
     own = cuda.encode_text(cuda.tokenize(texts)).cpu()

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from skycue.backbones.clip import Clip
 from skycue.config import Config
+from skycue.scenes.applenet import APPLeNet, APPLeNetConfig
 from skycue.scenes.base import Need, PromptMethod
 from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
@@ -25,6 +26,7 @@ METHODS: dict[str, tuple[type[PromptMethod], type[Config]]] = {
     "vpt": (VPT, VPTConfig),
     "maple": (MaPLe, MaPLeConfig),
     "promptsrc": (PromptSRC, PromptSRCConfig),
+    "applenet": (APPLeNet, APPLeNetConfig),
 }
 """Class and configuration of each method."""
 
@@ -36,7 +38,8 @@ MethodConfig = Annotated[
     | BiMoRSConfig
     | VPTConfig
     | MaPLeConfig
-    | PromptSRCConfig,
+    | PromptSRCConfig
+    | APPLeNetConfig,
     Field(discriminator="name"),
 ]
 """The configuration of any method, told apart by its `name`."""

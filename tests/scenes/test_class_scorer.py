@@ -5,21 +5,20 @@ import torch
 from torch.testing import assert_close
 
 from skycue.backbones.clip import Clip
+from skycue.encoding import TOWER_FIELDS, computed_fields
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.registry import METHODS, build_method
 
 CLASSES = ["harbor", "storage tank", "forest"]
 IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
-SEES_THE_IMAGE_FIRST = {"cocoop", "bimors"}
+SEES_THE_IMAGE_FIRST = {"cocoop", "bimors", "applenet"}
 """Methods whose class embeddings depend on the image."""
 
 
 def inputs_of(clip: Clip, method: PromptMethod) -> ImageInputs:
-    embedding, tokens, _ = clip.encode_image_tokens(IMAGES)
     caption = torch.rand(6, 768, generator=torch.Generator().manual_seed(2))
-    fields = {"pixels": IMAGES, "embedding": embedding, "tokens": tokens, "caption": caption}
-    fields["patches"] = clip.embed_image(IMAGES)
+    fields = computed_fields(clip, IMAGES, TOWER_FIELDS) | {"pixels": IMAGES, "caption": caption}
     return ImageInputs(**{name: fields[name] for name in method.needs})
 
 

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from skycue.backbones.clip import Clip
 from skycue.errors import CheckpointError, ConfigError, PromptTooLongError
+from skycue.scenes.applenet import APPLeNetConfig
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
 from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
@@ -29,6 +30,7 @@ START_AS_ZERO_SHOT: list[MethodConfig] = [
     CoOpConfig(),
     CoCoOpConfig(),
     BiMoRSConfig(caption_width=CAPTION_WIDTH),
+    APPLeNetConfig(hidden=8),
 ]
 CONFIGS: list[MethodConfig] = [
     *START_AS_ZERO_SHOT,
@@ -48,7 +50,10 @@ def encoded_images(clip: Clip, *, n_images: int = 8) -> ImageInputs:
     caption = torch.randn(n_images, CAPTION_WIDTH, generator=generator)
     centres = torch.randn(len(CLASSES), *tokens.shape[1:], generator=generator)
     patches = centres[LABELS[:n_images]] + 0.3 * tokens
-    return ImageInputs(embedding, tokens, caption, patches=patches)
+    size = (n_images, clip.config.image.layers, 2, clip.config.image.width)
+    moments = torch.randn(size, generator=generator)
+    moments[:, :, 1].abs_()
+    return ImageInputs(embedding, tokens, caption, patches=patches, moments=moments)
 
 
 def learn(
@@ -68,7 +73,7 @@ def test_the_registry_names_each_method_as_its_configuration_does() -> None:
         assert config().model_dump()["name"] == name
 
 
-@pytest.mark.parametrize("config", START_AS_ZERO_SHOT, ids=NAMES[:3])
+@pytest.mark.parametrize("config", START_AS_ZERO_SHOT, ids=NAMES[: len(START_AS_ZERO_SHOT)])
 def test_untrained_context_of_words_is_zero_shot(config: MethodConfig, tiny_clip: Clip) -> None:
     inputs = encoded_images(tiny_clip)
     zero_shot = ZeroShot(tiny_clip, ZeroShotConfig(template="a photo of a {}."))
