@@ -17,6 +17,7 @@ from skycue.scenes.linear_probe import LinearProbeConfig
 from skycue.scenes.maple import MaPLeConfig
 from skycue.scenes.promptsrc import PromptSRCConfig
 from skycue.scenes.registry import METHODS, MethodConfig, build_method
+from skycue.scenes.stylip import StyLIPConfig
 from skycue.scenes.vpt import VPTConfig
 from skycue.scenes.zero_shot import ZeroShotConfig
 from tests.conftest import build_tiny_clip
@@ -33,6 +34,7 @@ CONFIGS: dict[str, MethodConfig] = {
     "maple": MaPLeConfig(),
     "promptsrc": PromptSRCConfig(),
     "applenet": APPLeNetConfig(init="released"),
+    "stylip": StyLIPConfig(init="released"),
 }
 LABELS = torch.arange(6) % 3
 CUDA_TOLERANCE = 1e-3

@@ -57,6 +57,7 @@ def encode_with_context(
     config: ContextConfig,
     *,
     deep_prompts: Sequence[Tensor] = (),
+    normalize: bool = True,
 ) -> Tensor:
     """Encode the prompt of each class in each context.
 
@@ -69,9 +70,10 @@ def encode_with_context(
         config: Where the name stands, and the memory to use.
         deep_prompts: For text block i + 1, what replaces the first M tokens of the context there,
             [M, W] or [G, M, W] each; the name stands at the end then.
+        normalize: Give class embeddings unit length, or leave them as the text tower projects them.
 
     Returns:
-        Class embeddings of unit length, [G, C, D].
+        Class embeddings, [G, C, D].
 
     Raises:
         PromptTooLongError: If a prompt does not fit the text encoder.
@@ -92,9 +94,8 @@ def encode_with_context(
         suffix = _insert_after_names(suffix, after, name_length)
         eot_index = eot_index + after.shape[1]
     max_bytes = config.text_memory_mb << 20
-    return clip.encode_prompts(
-        prefix, suffix, eot_index, deep_prompts=deep_prompts, max_bytes=max_bytes
-    )
+    encode = clip.encode_prompts if normalize else clip.text.encode_prompts
+    return encode(prefix, suffix, eot_index, deep_prompts=deep_prompts, max_bytes=max_bytes)
 
 
 def _insert_after_names(suffix: Tensor, after: Tensor, name_length: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from skycue.scenes.coop import CoOp, CoOpConfig
 from skycue.scenes.linear_probe import LinearProbe, LinearProbeConfig
 from skycue.scenes.maple import MaPLe, MaPLeConfig
 from skycue.scenes.promptsrc import PromptSRC, PromptSRCConfig
+from skycue.scenes.stylip import StyLIP, StyLIPConfig
 from skycue.scenes.vpt import VPT, VPTConfig
 from skycue.scenes.zero_shot import ZeroShot, ZeroShotConfig
 
@@ -27,6 +28,7 @@ METHODS: dict[str, tuple[type[PromptMethod], type[Config]]] = {
     "maple": (MaPLe, MaPLeConfig),
     "promptsrc": (PromptSRC, PromptSRCConfig),
     "applenet": (APPLeNet, APPLeNetConfig),
+    "stylip": (StyLIP, StyLIPConfig),
 }
 """Class and configuration of each method."""
 
@@ -39,7 +41,8 @@ MethodConfig = Annotated[
     | VPTConfig
     | MaPLeConfig
     | PromptSRCConfig
-    | APPLeNetConfig,
+    | APPLeNetConfig
+    | StyLIPConfig,
     Field(discriminator="name"),
 ]
 """The configuration of any method, told apart by its `name`."""
