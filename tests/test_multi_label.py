@@ -23,7 +23,7 @@ from skycue.inference import SceneClassifier
 from skycue.scene_config import SceneConfig
 from tests.conftest import MULTI_LABEL_CLASSES, write_multi_label_tiles
 
-METHODS = ("zero-shot", "linear-probe", "coop", "cocoop")
+METHODS = ("zero-shot", "linear-probe", "coop", "cocoop", "promptsrc")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def backbone(tmp_path: Path, tiny_clip: Clip) -> str:
 def quick(method: str, multi: Mapping[str, object] | None = None, **train: object) -> SceneConfig:
     settings: dict[str, object] = {"method": {"name": method}}
     if method not in ("zero-shot", "linear-probe"):
-        settings["train"] = {"epochs": 3, "batch_size": 8, **train}
+        settings["train"] = {"epochs": 3, "batch_size": 8, "epoch_average": None, **train}
     if multi:
         settings["multi_label"] = multi
     return SceneConfig.model_validate(settings)

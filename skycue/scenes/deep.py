@@ -92,10 +92,10 @@ class DeepContextMethod(DeepMethod):
             PromptTooLongError: If a prompt does not fit the text encoder.
         """
         context = torch.cat([self.context, self.fixed_words])[None]  # [1, M + F, W]
-        deep = list(self.deep_prompts)
-        return encode_with_context(self.clip, context, class_names, self.config, deep_prompts=deep)[
-            0
-        ]
+        classes = encode_with_context(
+            self.clip, context, class_names, self.config, deep_prompts=list(self.deep_prompts)
+        )
+        return classes[0]
 
 
 class Depths(NamedTuple):

@@ -90,7 +90,8 @@ class PromptSRC(DeepContextMethod):
 
         f and g are the image and class embeddings and p the probabilities; f0, g0 and p0 are those
         of the frozen CLIP. Distances are means over all numbers; the divergence is a mean over
-        images.
+        images. Where images show several classes it is still that of the softmax, CLIP's odds
+        between classes.
         """
         images, classes = self.image_embeddings(inputs), self.class_embeddings(class_names)
         logits = self.cosine_logits(images, classes)
