@@ -151,7 +151,8 @@ def _explanations(model: type[BaseModel], error: ValidationError) -> Iterator[st
         else:
             reason = detail["msg"].removeprefix("Value error, ")
             reason = reason[:1].lower() + reason[1:]
-            yield f"'{key}' is {detail['input']!r}: {reason}" if key else reason
+            found = "" if isinstance(detail["input"], dict) else f" is {detail['input']!r}"
+            yield f"'{key}'{found}: {reason}" if key else reason
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -88,7 +88,7 @@ class SceneConfig(Config):
         name = method["name"] if isinstance(method, dict) else getattr(method, "name", None)
         train = given.get("train", {})
         if name in TRAIN_DEFAULTS and isinstance(train, dict):
-            given = given | {"train": TRAIN_DEFAULTS[name].model_dump() | train}
+            given = given | {"train": _merged(TRAIN_DEFAULTS[name].model_dump(), train)}
         return given
 
     @model_validator(mode="after")
@@ -97,6 +97,16 @@ class SceneConfig(Config):
         if name not in TRAIN_DEFAULTS and self.train != SceneTrainConfig():
             raise ValueError(f"{name} does not train step by step: leave out the `train` settings")
         return self
+
+
+def _merged(settings: dict[str, object], given: dict[str, object]) -> dict[str, object]:
+    """Return settings with those given in their place, also inside a setting of several."""
+    merged = settings | given
+    for name, value in given.items():
+        before = settings.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[name] = _merged(before, value)
+    return merged
 
 
 def config_of(method: str) -> SceneConfig:

@@ -8,6 +8,7 @@ from skycue.config import load_config
 from skycue.errors import ConfigError
 from skycue.scene_config import TRAIN_DEFAULTS, SceneConfig, config_of
 from skycue.scenes.registry import METHODS
+from skycue.training_config import EpochWeights
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PUBLISHED = (
@@ -33,6 +34,24 @@ def test_the_published_configuration_of_a_method_is_its_default(name: str) -> No
 def test_training_follows_the_method_and_keeps_what_is_given() -> None:
     config = load_config(SceneConfig, None, ["method.name=coop", "train.lr=0.1"])
     assert config.train == TRAIN_DEFAULTS["coop"].model_copy(update={"lr": 0.1})
+
+
+def test_of_a_setting_with_parts_one_part_can_be_given() -> None:
+    changes = ["method.name=promptsrc", "train.epochs=5", "train.epoch_average.mean=4"]
+    average = load_config(SceneConfig, None, changes).train.epoch_average
+    assert average == EpochWeights(mean=4, std=1)
+    assert load_config(SceneConfig, None, [changes[0], "train.epoch_average=null"]).train == (
+        TRAIN_DEFAULTS["promptsrc"].model_copy(update={"epoch_average": None})
+    )
+
+
+def test_an_average_far_behind_the_last_epoch_is_refused_in_one_short_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(SceneConfig, None, ["method.name=promptsrc", "train.epochs=5"])
+    assert str(caught.value) == (
+        "'train': epoch_average.mean 15 lies far behind the last of 5 epochs: lower it, or train "
+        "longer"
+    )
 
 
 def test_a_configuration_that_names_no_method_is_of_bimors() -> None:
