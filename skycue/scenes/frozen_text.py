@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from pydantic import field_validator
 from torch import Tensor
 
 from skycue.backbones.clip import Clip
+from skycue.config import Config
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "photo": ("a photo of a {}.",),
@@ -40,6 +42,15 @@ def checked_template(template: str) -> str:
             "class name"
         )
     return template
+
+
+class TemplateConfig(Config):
+    """Options of methods that read class names in hand-written templates."""
+
+    template: str = "remote-sensing"
+    """A name in `TEMPLATES`, or a template of one's own with {} for the class name."""
+
+    _is_a_template = field_validator("template")(checked_template)
 
 
 class FrozenText:

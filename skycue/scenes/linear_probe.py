@@ -16,8 +16,9 @@ from torch import Tensor
 
 from skycue.backbones.clip import Clip
 from skycue.config import Config
-from skycue.errors import CheckpointError, NewClassesError
+from skycue.errors import CheckpointError
 from skycue.scenes.base import ClassScorer, ImageInputs, PromptMethod
+from skycue.scenes.learned_classes import places_of
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -99,14 +100,7 @@ class LinearProbe(PromptMethod):
         Raises:
             NewClassesError: If a class was not fitted on.
         """
-        new = [name for name in class_names if name not in self.learned_classes]
-        if new:
-            raise NewClassesError(
-                f"a linear probe scores only the {len(self.learned_classes)} classes that it was "
-                f"fitted on; {new[0]!r} is none of them. Fit it on all classes, or use coop, "
-                "cocoop, bimors or zero-shot."
-            )
-        rows = [self.learned_classes.index(name) for name in class_names]
+        rows = places_of(class_names, self.learned_classes, "a linear probe")
         weight, bias = self.weight[rows], self.bias[rows]
         return lambda embeddings: F.linear(embeddings, weight, bias)
 

@@ -7,23 +7,17 @@ sections 3.1.2 and 3.1.4 (ensembles), https://arxiv.org/abs/2103.00020.
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic import field_validator
 from torch import Tensor
 
 from skycue.backbones.clip import Clip
-from skycue.config import Config
 from skycue.scenes.base import SharedClassMethod
-from skycue.scenes.frozen_text import FrozenText, checked_template
+from skycue.scenes.frozen_text import FrozenText, TemplateConfig
 
 
-class ZeroShotConfig(Config):
+class ZeroShotConfig(TemplateConfig):
     """Options of zero-shot classification, under `method:` in a configuration."""
 
     name: Literal["zero-shot"] = "zero-shot"
-    template: str = "remote-sensing"
-    """A name in `TEMPLATES`, or a template of one's own with {} for the class name."""
-
-    _is_a_template = field_validator("template")(checked_template)
 
 
 class ZeroShot(SharedClassMethod):
