@@ -52,6 +52,9 @@ class TrainConfig(Config):
     """Momentum of SGD; the first beta of AdamW."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
     """Second beta of AdamW."""
+    epsilon: float = Field(default=1e-8, gt=0)
+    """What AdamW adds to the root of the second moment; larger, it steps less where gradients are
+    small."""
     weight_decay: float = Field(default=5e-4, ge=0)
     """Weight decay of SGD (coupled) or AdamW (decoupled)."""
     decay: Literal["all", "matrices"] = "all"
@@ -162,4 +165,5 @@ def build_optimizer(
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, config.beta2))
+    betas = (config.momentum, config.beta2)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.epsilon)
