@@ -24,9 +24,9 @@ from skycue.errors import (
 from skycue.inference import SceneClassifier
 from skycue.scene_config import TRAIN_DEFAULTS, SceneConfig, config_of, prompt_names
 from skycue.scenes.bimors import BiMoRSConfig
+from skycue.scenes.registry import METHODS
 from tests.conftest import build_tiny_clip
 
-METHODS = ("zero-shot", "linear-probe", "coop", "cocoop", "bimors", "vpt", "maple", "promptsrc")
 QUICK = {"epochs": 3, "batch_size": 4}
 
 

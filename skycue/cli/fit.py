@@ -29,7 +29,7 @@ def fit(
     output: OutputOption,
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="One of those in the README, such as maple."),
+        typer.Option("--method", "-m", help="A name in docs/methods.md, such as maple."),
     ] = None,
     shots: Annotated[int, typer.Option(min=1, help="Images of each class to learn from.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw and of training.")] = 1,
