@@ -34,6 +34,24 @@ DEFAULT_METHOD = "bimors"
 TRAIN_DEFAULTS: dict[str, SceneTrainConfig] = {
     # Zhou et al., CoOp: configs/trainers/CoOp/vit_b16_ctxv1.yaml, 200 epochs at 16 shots
     "coop": SceneTrainConfig(epochs=200, batch_size=32, lr=0.002),
+    # Yao et al., KgCoOp: configs/trainers/KgCoOp/vit_b16_ep100_ctxv1.yaml
+    "kgcoop": SceneTrainConfig(epochs=100, batch_size=128, lr=0.002),
+    # Zhu et al., ProGrad: configs/trainers/ProGrad/rn50_ep100.yaml, of the base-to-new comparison
+    "prograd": SceneTrainConfig(epochs=100, batch_size=32, lr=0.002),
+    # Gao et al., CLIP-Adapter: CoOp's, which its released code refers to
+    "clip-adapter": SceneTrainConfig(epochs=200, batch_size=32, lr=0.002),
+    # Zhang et al., Tip-Adapter-F: section 4.1 and main.py
+    "tip-adapter-f": SceneTrainConfig(
+        epochs=20,
+        batch_size=256,
+        drop_last=False,
+        optimizer="adamw",
+        lr=0.001,
+        epsilon=1e-4,
+        weight_decay=0.01,
+        schedule="step_cosine",
+        warmup_epochs=0,
+    ),
     # Zhou et al., CoCoOp: configs/trainers/CoCoOp/vit_b16_c4_ep10_batch1_ctxv1.yaml
     "cocoop": SceneTrainConfig(epochs=10, batch_size=1, lr=0.002),
     # Kashyap et al., BiMoRS: the released configuration

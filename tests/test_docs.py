@@ -8,6 +8,7 @@ import yaml
 
 import skycue
 from docs.generate import PAGE, build_page
+from skycue.scenes.registry import METHODS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -20,6 +21,11 @@ PINS = {
 
 def test_the_page_of_commands_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == build_page(), "run `make docs`"
+
+
+def test_every_method_has_its_line_and_no_other_name_has_one() -> None:
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE) == list(METHODS)
 
 
 def test_every_direct_dependency_is_pinned_and_says_why_it_is_there() -> None:

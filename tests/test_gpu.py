@@ -11,13 +11,17 @@ from skycue.encoding import TOWER_FIELDS, computed_fields
 from skycue.scenes.applenet import APPLeNetConfig
 from skycue.scenes.base import ImageInputs
 from skycue.scenes.bimors import BiMoRSConfig
+from skycue.scenes.clip_adapter import ClipAdapterConfig
 from skycue.scenes.cocoop import CoCoOpConfig
 from skycue.scenes.coop import CoOpConfig
+from skycue.scenes.kgcoop import KgCoOpConfig
 from skycue.scenes.linear_probe import LinearProbeConfig
 from skycue.scenes.maple import MaPLeConfig
+from skycue.scenes.prograd import ProGradConfig
 from skycue.scenes.promptsrc import PromptSRCConfig
 from skycue.scenes.registry import METHODS, MethodConfig, build_method
 from skycue.scenes.stylip import StyLIPConfig
+from skycue.scenes.tip_adapter import TipAdapterConfig, TipAdapterFConfig
 from skycue.scenes.vpt import VPTConfig
 from skycue.scenes.zero_shot import ZeroShotConfig
 from tests.conftest import build_tiny_clip
@@ -27,7 +31,12 @@ CLASSES = ["harbor", "storage tank", "forest"]
 CONFIGS: dict[str, MethodConfig] = {
     "zero-shot": ZeroShotConfig(),
     "linear-probe": LinearProbeConfig(),
+    "tip-adapter": TipAdapterConfig(),
+    "tip-adapter-f": TipAdapterFConfig(),
+    "clip-adapter": ClipAdapterConfig(),
     "coop": CoOpConfig(),
+    "kgcoop": KgCoOpConfig(),
+    "prograd": ProGradConfig(),
     "cocoop": CoCoOpConfig(init="released"),
     "bimors": BiMoRSConfig(caption_width=5, init="released"),
     "vpt": VPTConfig(),
@@ -80,6 +89,7 @@ def test_logits_and_gradients_of_a_method_agree(name: str) -> None:
     cpu = build_method(build_tiny_clip(), config)
     if cpu.trains == "solver":
         cpu.solve(encoded(cpu.clip), LABELS, CLASSES)
+    cpu.start_from(encoded(cpu.clip), LABELS, CLASSES)
     cuda = copy.deepcopy(cpu).to("cuda")
     results = []
     for method in (cpu, cuda):

@@ -20,7 +20,7 @@ from skycue.geo.cells import CellGrid
 from skycue.geo.raster import Raster, RasterWindow
 from skycue.geo.tiles import PixelWindow
 from skycue.inference import SceneClassifier
-from skycue.scene_config import SceneConfig
+from skycue.scene_config import TRAIN_DEFAULTS, SceneConfig
 from skycue.scene_windows import classify_windows
 from skycue.store import EncodingStore
 from tests.conftest import TINY_CLASSES
@@ -195,12 +195,14 @@ def test_another_file_or_other_bands_are_encoded_anew(tiny_clip: Clip, tmp_path:
         assert_array_equal(found, classify_windows(zero_shot(tiny_clip), raster, WINDOWS))
 
 
-@pytest.mark.parametrize("method", ["linear-probe", "coop", "cocoop", "bimors", "maple"])
+@pytest.mark.parametrize(
+    "method", ["linear-probe", "tip-adapter", "clip-adapter", "coop", "cocoop", "bimors", "maple"]
+)
 def test_every_method_makes_maps(
     method: str, tiny_clip: Clip, scene_folder: Path, path: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, object] = {"method": {"name": method}}
-    if method != "linear-probe":
+    if method in TRAIN_DEFAULTS:
         settings["train"] = {"epochs": 1, "batch_size": 8}
     encoder = SceneEncoder(tiny_clip, captions=PhraseBank(tiny_clip), sentence=LetterCounts())
     classifier = SceneClassifier.fit_items(

@@ -27,7 +27,7 @@ class CoOp(SharedClassMethod):
     Its logits are cosine similarity over temperature (eq. 3 before its softmax).
     """
 
-    def __init__(self, clip: Clip, config: CoOpConfig) -> None:
+    def __init__(self, clip: Clip, config: ContextConfig) -> None:
         super().__init__(clip)
         self.config = config
         self.context = nn.Parameter(initial_context(clip, config))  # [M, W]

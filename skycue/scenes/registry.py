@@ -9,19 +9,28 @@ from skycue.config import Config
 from skycue.scenes.applenet import APPLeNet, APPLeNetConfig
 from skycue.scenes.base import Need, PromptMethod
 from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
+from skycue.scenes.clip_adapter import ClipAdapter, ClipAdapterConfig
 from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
 from skycue.scenes.coop import CoOp, CoOpConfig
+from skycue.scenes.kgcoop import KgCoOp, KgCoOpConfig
 from skycue.scenes.linear_probe import LinearProbe, LinearProbeConfig
 from skycue.scenes.maple import MaPLe, MaPLeConfig
+from skycue.scenes.prograd import ProGrad, ProGradConfig
 from skycue.scenes.promptsrc import PromptSRC, PromptSRCConfig
 from skycue.scenes.stylip import StyLIP, StyLIPConfig
+from skycue.scenes.tip_adapter import TipAdapter, TipAdapterConfig, TipAdapterF, TipAdapterFConfig
 from skycue.scenes.vpt import VPT, VPTConfig
 from skycue.scenes.zero_shot import ZeroShot, ZeroShotConfig
 
 METHODS: dict[str, tuple[type[PromptMethod], type[Config]]] = {
     "zero-shot": (ZeroShot, ZeroShotConfig),
     "linear-probe": (LinearProbe, LinearProbeConfig),
+    "tip-adapter": (TipAdapter, TipAdapterConfig),
+    "tip-adapter-f": (TipAdapterF, TipAdapterFConfig),
+    "clip-adapter": (ClipAdapter, ClipAdapterConfig),
     "coop": (CoOp, CoOpConfig),
+    "kgcoop": (KgCoOp, KgCoOpConfig),
+    "prograd": (ProGrad, ProGradConfig),
     "cocoop": (CoCoOp, CoCoOpConfig),
     "bimors": (BiMoRS, BiMoRSConfig),
     "vpt": (VPT, VPTConfig),
@@ -35,7 +44,12 @@ METHODS: dict[str, tuple[type[PromptMethod], type[Config]]] = {
 MethodConfig = Annotated[
     ZeroShotConfig
     | LinearProbeConfig
+    | TipAdapterConfig
+    | TipAdapterFConfig
+    | ClipAdapterConfig
     | CoOpConfig
+    | KgCoOpConfig
+    | ProGradConfig
     | CoCoOpConfig
     | BiMoRSConfig
     | VPTConfig

@@ -31,6 +31,7 @@ def test_a_class_scorer_gives_the_logits_of_its_method(name: str, tiny_clip: Cli
     inputs = inputs_of(tiny_clip, method)
     if method.trains == "solver":
         method.solve(inputs, LABELS, CLASSES)
+    method.start_from(inputs, LABELS, CLASSES)
     scorer = method.class_scorer(CLASSES[::-1])
     assert (scorer is None) == (name in SEES_THE_IMAGE_FIRST)
     if scorer is not None:

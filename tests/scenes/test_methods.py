@@ -13,9 +13,12 @@ from skycue.errors import CheckpointError, ConfigError, PromptTooLongError
 from skycue.scenes.applenet import APPLeNetConfig
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
+from skycue.scenes.clip_adapter import ClipAdapterConfig
 from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
 from skycue.scenes.coop import CoOp, CoOpConfig
+from skycue.scenes.kgcoop import KgCoOpConfig
 from skycue.scenes.maple import MaPLeConfig
+from skycue.scenes.prograd import ProGradConfig
 from skycue.scenes.promptsrc import PromptSRCConfig
 from skycue.scenes.registry import METHODS, MethodConfig, build_method, needs_of
 from skycue.scenes.stylip import StyLIPConfig
@@ -29,6 +32,9 @@ LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
 CAPTION_WIDTH = 6
 START_AS_ZERO_SHOT: list[MethodConfig] = [
     CoOpConfig(),
+    KgCoOpConfig(template="photo"),
+    ProGradConfig(template="photo", strength=0.5),
+    ClipAdapterConfig(template="photo", image_ratio=0.8, init="zero"),
     CoCoOpConfig(),
     BiMoRSConfig(caption_width=CAPTION_WIDTH),
     APPLeNetConfig(hidden=8),
