@@ -43,6 +43,8 @@ Side = Literal["ours", "the released way"]
 N_CLASSES = 22
 N_SCORED = 8
 """Images that are scored at once."""
+ENCODED_AT_ONCE = 4
+"""Images that are encoded at once before anything is measured."""
 MOVED = 0.02
 """Deviation of what is added to a method's start, so that no gradient is zero."""
 SEED = 2
@@ -83,7 +85,8 @@ class Case(NamedTuple):
 
     def released_loss(self, generator: Generator) -> Tensor:
         """Return it by the released recipe, from files."""
-        inputs = encode_crops(self.method, self.paths, self.captions, generator)
+        passes = self.way.image_passes
+        inputs = encode_crops(self.method, self.paths, self.captions, generator, passes=passes)
         return self.way.loss_of(self.method, inputs, self.labels, self.class_names)
 
     @torch.no_grad()
@@ -103,35 +106,51 @@ def build_case(name: str, folder: Path, size: Size, n_classes: int, n_images: in
     clip = random_clip(size)
     _, config = METHODS[name]
     torch.manual_seed(SEED)
-    method = build_method(clip, config())  # type: ignore[arg-type]  # one of the union
+    chosen = config.model_validate(dict(WAYS[name].settings))
+    method = build_method(clip, chosen)  # type: ignore[arg-type]  # one of the union
     with torch.no_grad():
         for parameter in method.learned_parameters().values():
             parameter.add_(torch.randn_like(parameter), alpha=MOVED)
     paths = write_tiles(folder, n_images)
     captions = random_captions(n_images)
-    side = clip.config.image.image_size
-    pixels = torch.stack([preprocess(read_image(path), side) for path in paths])
-    with torch.no_grad():
-        fields = tower_fields(clip, pixels, _tower_needs(method.needs))
     return Case(
         method,
         WAYS[name],
         paths,
         captions,
-        ImageInputs(**fields, caption=captions),
+        encode_whole(method, paths, captions),
         torch.arange(n_images) % n_classes,
         CLASS_NAMES[:n_classes],
     )
 
 
 @torch.no_grad()
+def encode_whole(method: PromptMethod, paths: Sequence[Path], captions: Tensor) -> ImageInputs:
+    """Encode images as they are kept, few at once, so that no peak of memory comes from here."""
+    side, needs = method.clip.config.image.image_size, _tower_needs(method.needs)
+    parts = []
+    for start in range(0, len(paths), ENCODED_AT_ONCE):
+        images = [read_image(path) for path in paths[start : start + ENCODED_AT_ONCE]]
+        pixels = torch.stack([preprocess(image, side) for image in images])
+        parts.append(tower_fields(method.clip, pixels, needs))
+    fields = {name: torch.cat([part[name] for part in parts]) for name in needs}
+    return ImageInputs(**fields, caption=captions)
+
+
+@torch.no_grad()
 def encode_crops(
-    method: PromptMethod, paths: Sequence[Path], captions: Tensor, generator: Generator
+    method: PromptMethod,
+    paths: Sequence[Path],
+    captions: Tensor,
+    generator: Generator,
+    *,
+    passes: int = 1,
 ) -> ImageInputs:
-    """Decode images and encode random crops of them with the frozen tower."""
+    """Decode images and encode random crops of them with the frozen tower, so many times."""
     side = method.clip.config.image.image_size
     crops = [random_resized_crop(read_image(path), side, generator) for path in paths]
-    fields = computed_fields(method.clip, torch.stack(crops), _tower_needs(method.needs))
+    pixels, needs = torch.stack(crops), _tower_needs(method.needs)
+    fields = [computed_fields(method.clip, pixels, needs) for _ in range(passes)][-1]
     return ImageInputs(**fields, caption=captions)
 
 

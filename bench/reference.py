@@ -36,13 +36,39 @@ def encode_classes(clip: Clip, contexts: Tensor, class_names: Sequence[str]) -> 
     for context in contexts:
         shared = context.expand(n_classes, -1, -1)
         x = torch.cat([words[:, :1], shared, words[:, 1 + n_ctx :]], dim=1)  # [C, 77, W]
-        x = x + clip.text.positional_embedding
-        for block in clip.text.blocks:
-            x = block(x, causal=True)
-        x = clip.text.ln_final(x)
-        projected = x[torch.arange(n_classes), eot_index] @ clip.text.projection  # [C, D]
-        images.append(F.normalize(projected, dim=-1))
+        images.append(encode_padded(clip, x, eot_index))
     return torch.stack(images)
+
+
+def encode_padded(
+    clip: Clip, prompts: Tensor, eot_index: Tensor, deep_prompts: Sequence[Tensor] = ()
+) -> Tensor:
+    """Encode whole padded prompts, every token of them.
+
+    Args:
+        clip: The backbone.
+        prompts: Token embeddings, [C, 77, W].
+        eot_index: Position of each end-of-text token, [C].
+        deep_prompts: For block i + 1, what replaces the tokens behind the first one, [M, W] each.
+
+    Returns:
+        Class embeddings of unit length, [C, D].
+    """
+    n_classes = len(prompts)
+    x = prompts + clip.text.positional_embedding
+    for index, block in enumerate(clip.text.blocks):
+        if 0 < index <= len(deep_prompts):
+            own = deep_prompts[index - 1].expand(n_classes, -1, -1)  # [C, M, W]
+            x = torch.cat([x[:, :1], own, x[:, 1 + own.shape[1] :]], dim=1)
+        x = block(x, causal=True)
+    x = clip.text.ln_final(x)
+    projected = x[torch.arange(n_classes), eot_index] @ clip.text.projection  # [C, D]
+    return F.normalize(projected, dim=-1)
+
+
+def logits_of(clip: Clip, embeddings: Tensor, classes: Tensor) -> Tensor:
+    """Return cosines over the temperature, [B, C], of unit vectors [B, D] and [C, D]."""
+    return clip.logit_scale.exp() * embeddings @ classes.T
 
 
 def bimors_contexts(method: BiMoRS, inputs: ImageInputs) -> Tensor:

@@ -21,6 +21,8 @@ ROUNDS = 3
 """Turns that each side gets."""
 MATRIX_SIDE = 2048
 """Side of the square float32 matrices whose product gives the machine's rate."""
+NEAR_ONE = 2.0
+"""Below it a ratio is told with two digits."""
 GIGA = 1e9
 NO_TARGET = "none"
 """What stands in the table where a number was not asked for."""
@@ -172,7 +174,7 @@ def ratio(
     times = reference / ours
     return Result(
         question=question,
-        answer=f"{times:.1f}x",
+        answer=f"{times:.1f}x" if times >= NEAR_ONE else f"{times:.2f}x",
         target=NO_TARGET if target is None else f"at least {target:g}x",
         met=target is None or times >= target,
         detail=f"{reference:.3g} s to {ours:.3g} s, best of {options.rounds}; "
