@@ -20,10 +20,13 @@ from skycue.errors import ConfigError, DatasetError
 from skycue.evaluation import MultiLabelEvaluation, evaluate, evaluate_labels
 from skycue.fitting import labels_of
 from skycue.inference import SceneClassifier
-from skycue.scene_config import SceneConfig
+from skycue.scene_config import TRAIN_DEFAULTS, SceneConfig
 from tests.conftest import MULTI_LABEL_CLASSES, write_multi_label_tiles
 
-METHODS = ("zero-shot", "linear-probe", "coop", "cocoop", "promptsrc")
+METHODS = (
+    *("zero-shot", "linear-probe", "tip-adapter", "tip-adapter-f"),
+    *("coop", "prograd", "cocoop", "promptsrc"),
+)
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def backbone(tmp_path: Path, tiny_clip: Clip) -> str:
 
 def quick(method: str, multi: Mapping[str, object] | None = None, **train: object) -> SceneConfig:
     settings: dict[str, object] = {"method": {"name": method}}
-    if method not in ("zero-shot", "linear-probe"):
+    if method in TRAIN_DEFAULTS:
         settings["train"] = {"epochs": 3, "batch_size": 8, "epoch_average": None, **train}
     if multi:
         settings["multi_label"] = multi

@@ -46,7 +46,8 @@ class ProGrad(CoOp):
     def general_loss(self, logits: Tensor, zero_shot_logits: Tensor) -> Tensor:
         """Return L_kl, the cross-entropy of predictions under those of zero-shot CLIP, a scalar.
 
-        It is the Kullback-Leibler divergence (section 3.2) but for a constant, times T^2.
+        It is the Kullback-Leibler divergence (section 3.2) but for a constant, times T^2. Where
+        images show several classes it is still that of the softmax, CLIP's odds between classes.
 
         Args:
             logits: Of the learned prompts, [B, C].

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from skycue.backbones.clip import Clip
 from skycue.errors import CheckpointError
+from skycue.scenes.asymmetric import level_of
 from skycue.scenes.base import ClassScorer, ImageInputs, PromptMethod
 from skycue.scenes.frozen_text import FrozenText, TemplateConfig
 from skycue.scenes.learned_classes import places_of
@@ -104,8 +105,9 @@ class TipAdapter(PromptMethod):
         """Return alpha and beta: those given, the others of the least loss on held-out folds.
 
         A training image is scored by the images of the other folds, so the sum over them is scaled
-        up to what the sum over all images would be. With one image of a class nothing can be held
-        out, and the published constants stand.
+        up to what the sum over all images would be. Where images show several classes, each pair is
+        judged at the level of its own logits. With one image of a class nothing can be held out,
+        and the published constants stand.
         """
         alphas = ALPHAS if self.config.alpha is None else (self.config.alpha,)
         betas = BETAS if self.config.beta is None else (self.config.beta,)
@@ -121,8 +123,10 @@ class TipAdapter(PromptMethod):
         for beta in betas:
             recalled = (affinity(cosines, beta) * others) @ self.values  # [N, C]
             for alpha in alphas:
-                loss = self.classification_loss(zero_shot + alpha * recalled, labels)
-                losses[alpha, beta] = loss.item()
+                logits = zero_shot + alpha * recalled
+                if labels.dim() == 2:
+                    logits = logits - level_of(logits, labels)
+                losses[alpha, beta] = self.classification_loss(logits, labels).item()
         return min(losses, key=losses.__getitem__)
 
     def load_learned_state(self, state: Mapping[str, Tensor], class_names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from skycue.backbones.clip import Clip
 from skycue.errors import CheckpointError, NewClassesError
 from skycue.scene_config import TRAIN_DEFAULTS
+from skycue.scenes.asymmetric import MultiLabelConfig, asymmetric_loss, level_of
 from skycue.scenes.base import ImageInputs
 from skycue.scenes.frozen_text import FrozenText
 from skycue.scenes.tip_adapter import (
@@ -156,6 +157,31 @@ def test_constants_not_given_are_those_of_the_least_loss_on_held_out_images(
     best_alpha = min(ALPHAS, key=lambda alpha: losses[alpha, 4.0])
     one = remembering(tiny_clip, TipAdapterConfig(alpha=None, beta=4.0))
     assert (one.alpha.item(), one.beta.item()) == pytest.approx((best_alpha, 4.0))
+
+
+def test_constants_for_several_labels_are_judged_at_the_level_of_their_logits(
+    tiny_clip: Clip,
+) -> None:
+    images = encoded_images(tiny_clip).require("embedding")
+    shown = F.one_hot(LABELS, 3).float()
+    shown[3, 1] = shown[7, 2] = 1
+    fold = [0, 0, 0, 1, 1, 1, 0, 0]  # by the first class of each image
+    losses = {}
+    for alpha, beta in product(ALPHAS, BETAS):
+        rows = []
+        for n, image in enumerate(images):
+            row = torch.tensor(by_loops(tiny_clip, image, images[:0], LABELS[:0], 0, beta))
+            for m, key in enumerate(images):
+                if fold[m] != fold[n]:
+                    row += 2 * alpha * math.exp(-beta * (1 - float(image @ key))) * shown[m]
+            rows.append(row)
+        logits = torch.stack(rows)
+        level = level_of(logits, shown)
+        losses[alpha, beta] = asymmetric_loss(logits - level, shown, MultiLabelConfig()).item()
+    adapter = TipAdapter(tiny_clip, TipAdapterConfig(alpha=None, beta=None))
+    adapter.solve(encoded_images(tiny_clip), shown, CLASSES)
+    best = min(losses, key=losses.__getitem__)
+    assert (adapter.alpha.item(), adapter.beta.item()) == pytest.approx(best)
 
 
 def test_with_one_image_of_a_class_the_published_constants_stand(tiny_clip: Clip) -> None:
