@@ -16,7 +16,7 @@ from skycue.backbones.clip import Clip
 from skycue.backbones.clip_folder import save_clip
 from skycue.errors import ExportError, MissingToolError, NewClassesError
 from skycue.inference import SceneClassifier
-from skycue.scene_config import SceneConfig
+from skycue.scene_config import TRAIN_DEFAULTS, SceneConfig
 from skycue.scene_export import MAX_BYTES, Export, export_classifier, largest_difference
 from tests.conftest import write_multi_label_tiles
 
@@ -29,7 +29,7 @@ def backbone(tmp_path: Path, tiny_clip: Clip) -> str:
 
 def fitted(method: str, data: Path, backbone: str) -> SceneClassifier:
     settings: dict[str, object] = {"method": {"name": method}}
-    if method not in ("zero-shot", "linear-probe"):
+    if method in TRAIN_DEFAULTS:
         settings["train"] = {"epochs": 2, "batch_size": 4}
     config = SceneConfig.model_validate(settings)
     return SceneClassifier.fit(data, config=config, shots=2, backbone=backbone)
@@ -47,7 +47,7 @@ def pixels_of(path: Path, size: int) -> NDArray[np.float32]:
     return pixels / np.float32(255)
 
 
-@pytest.mark.parametrize("method", ["coop", "linear-probe", "maple"])
+@pytest.mark.parametrize("method", ["coop", "linear-probe", "tip-adapter", "clip-adapter", "maple"])
 def test_any_number_of_images_is_scored_as_by_pytorch(
     method: str, scene_folder: Path, backbone: str, tmp_path: Path
 ) -> None:
