@@ -18,20 +18,20 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from skycue.backbones.clip import Clip
 from skycue.config import Config
 from skycue.scenes.base import ImageInputs, Need
 from skycue.scenes.deep import DeepContextConfig, DeepContextMethod, depths_of, noise_prompts
-from skycue.scenes.frozen_text import FrozenText, checked_template
+from skycue.scenes.frozen_text import FrozenText, TemplateConfig
 
 PUBLISHED_DEPTH = 9
 """Blocks with prompts in the base-to-new comparison (section 4.1); 3 across datasets."""
 
 
-class PromptSRCConfig(DeepContextConfig):
+class PromptSRCConfig(DeepContextConfig, TemplateConfig):
     """Options of PromptSRC, under `method:` in a configuration."""
 
     name: Literal["promptsrc"] = "promptsrc"
@@ -46,13 +46,8 @@ class PromptSRCConfig(DeepContextConfig):
     """Weight of the distance between image embeddings and frozen ones."""
     logit_weight: float = Field(default=1.0, ge=0)
     """Weight of the divergence of the probabilities from frozen ones."""
-    template: str = "remote-sensing"
-    """Of the frozen class embeddings: a name in `TEMPLATES`, or a template of one's own with {} for
-    the class name."""
     template_mean: Literal["unit", "released"] = "unit"
     """Average frozen class embeddings of unit length over templates, or as the tower gives them."""
-
-    _is_a_template = field_validator("template")(checked_template)
 
     @property
     def needs(self) -> frozenset[Need]:

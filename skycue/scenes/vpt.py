@@ -10,16 +10,15 @@ its tokens before the patch tokens; without positions of their own, the place ch
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from skycue.backbones.clip import Clip
-from skycue.config import Config
 from skycue.scenes.deep import DeepMethod, image_depth, noise_prompts
-from skycue.scenes.frozen_text import FrozenText, checked_template
+from skycue.scenes.frozen_text import FrozenText, TemplateConfig
 
 
-class VPTConfig(Config):
+class VPTConfig(TemplateConfig):
     """Options of VPT, under `method:` in a configuration."""
 
     name: Literal["vpt"] = "vpt"
@@ -30,8 +29,6 @@ class VPTConfig(Config):
     Not given: all blocks, VPT-deep."""
     template: str = "photo"
     """A name in `TEMPLATES`, or a template of one's own with {} for the class name."""
-
-    _is_a_template = field_validator("template")(checked_template)
 
 
 class VPT(DeepMethod):
