@@ -32,7 +32,7 @@ def request_of_several(request_for: Request, folder: Path) -> Request:
 
 def report_of(request: Request, outcome: Outcome) -> str:
     card = build_card(request.protocol, outcome, command="", backbone=request.backbone)
-    path = write_report(request.folder, card, outcome.tables, outcome.results)
+    path = write_report(request.folder, card, outcome)
     return path.read_text(encoding="utf-8")
 
 
@@ -45,10 +45,10 @@ def test_a_few_shot_report_shows_map_and_f1(request_of_several: Request) -> None
     assert "F1 of the labels given, 2 shots" in report
     assert "calibration" not in report.lower()
     tables = {path.name for path in (request_of_several.folder / "tables").iterdir()}
+    of_two_shots = ("ranks", "differences", "pairs", "costs", "labels", "per-class")
     assert tables == {
         "few-shot_tiles.csv",
-        "labels_2-shots.csv",
-        "per-class_2-shots.csv",
+        *(f"{name}_2-shots.csv" for name in of_two_shots),
         "times.csv",
     }
     per_class = (request_of_several.folder / "tables" / "per-class_2-shots.csv").read_text()
