@@ -90,7 +90,7 @@ def test_the_options_of_the_loss_decide_what_is_learned(folder: Path, tiny_clip:
         SceneClassifier.fit_items(
             items, MULTI_LABEL_CLASSES, quick("coop", options), encoder=encoder, seed=1
         ).method.learned_state()["context"]
-        for options in ({}, {"gamma_negative": 4}, {"gamma_negative": 0, "margin": 0})
+        for options in ({}, {"gamma_negative": 0}, {"gamma_negative": 4, "margin": 0.05})
     ]
     assert torch.equal(contexts[0], contexts[1])
     assert not torch.equal(contexts[0], contexts[2])

@@ -17,6 +17,7 @@ from skycue.scenes.linear_probe import LinearProbe, LinearProbeConfig
 from skycue.scenes.maple import MaPLe, MaPLeConfig
 from skycue.scenes.prograd import ProGrad, ProGradConfig
 from skycue.scenes.promptsrc import PromptSRC, PromptSRCConfig
+from skycue.scenes.regional import Regional, RegionalConfig
 from skycue.scenes.stylip import StyLIP, StyLIPConfig
 from skycue.scenes.tip_adapter import TipAdapter, TipAdapterConfig, TipAdapterF, TipAdapterFConfig
 from skycue.scenes.vpt import VPT, VPTConfig
@@ -38,6 +39,7 @@ METHODS: dict[str, tuple[type[PromptMethod], type[Config]]] = {
     "promptsrc": (PromptSRC, PromptSRCConfig),
     "applenet": (APPLeNet, APPLeNetConfig),
     "stylip": (StyLIP, StyLIPConfig),
+    "regional": (Regional, RegionalConfig),
 }
 """Class and configuration of each method."""
 
@@ -56,7 +58,8 @@ MethodConfig = Annotated[
     | MaPLeConfig
     | PromptSRCConfig
     | APPLeNetConfig
-    | StyLIPConfig,
+    | StyLIPConfig
+    | RegionalConfig,
     Field(discriminator="name"),
 ]
 """The configuration of any method, told apart by its `name`."""

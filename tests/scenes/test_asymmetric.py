@@ -14,7 +14,8 @@ from skycue.scenes.asymmetric import MultiLabelConfig, asymmetric_loss, level_of
 GENERATOR = torch.Generator().manual_seed(4)
 LOGITS = 3 * torch.randn(5, 4, generator=GENERATOR)
 LABELS = (torch.rand(5, 4, generator=GENERATOR) < 0.4).float()
-PLAIN = MultiLabelConfig(gamma_positive=0, gamma_negative=0, margin=0)
+PLAIN = MultiLabelConfig()
+PUBLISHED = MultiLabelConfig(gamma_negative=4, margin=0.05)
 
 
 def test_without_gammas_and_margin_it_is_the_binary_cross_entropy() -> None:
@@ -25,7 +26,7 @@ def test_without_gammas_and_margin_it_is_the_binary_cross_entropy() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        MultiLabelConfig(),
+        PUBLISHED,
         MultiLabelConfig(gamma_positive=1, gamma_negative=2, margin=0.2),
         MultiLabelConfig(gamma_positive=0.5, gamma_negative=0.5, margin=0),
     ],
@@ -52,7 +53,7 @@ def test_absent_classes_below_the_margin_count_nothing() -> None:
     assert gradient.tolist() == [[0, 0]]
 
 
-@pytest.mark.parametrize("config", [MultiLabelConfig(), PLAIN, MultiLabelConfig(margin=0)])
+@pytest.mark.parametrize("config", [PUBLISHED, PLAIN, MultiLabelConfig(gamma_negative=4)])
 def test_extreme_logits_have_finite_losses_and_gradients(config: MultiLabelConfig) -> None:
     logits = torch.tensor([[-200.0, -200.0, 0.0, 200.0, 200.0]], requires_grad=True)
     loss = asymmetric_loss(logits, torch.tensor([[0.0, 1.0, 1.0, 0.0, 1.0]]), config)
