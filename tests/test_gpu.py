@@ -19,6 +19,7 @@ from skycue.scenes.linear_probe import LinearProbeConfig
 from skycue.scenes.maple import MaPLeConfig
 from skycue.scenes.prograd import ProGradConfig
 from skycue.scenes.promptsrc import PromptSRCConfig
+from skycue.scenes.regional import RegionalConfig
 from skycue.scenes.registry import METHODS, MethodConfig, build_method
 from skycue.scenes.stylip import StyLIPConfig
 from skycue.scenes.tip_adapter import TipAdapterConfig, TipAdapterFConfig
@@ -44,6 +45,7 @@ CONFIGS: dict[str, MethodConfig] = {
     "promptsrc": PromptSRCConfig(),
     "applenet": APPLeNetConfig(init="released"),
     "stylip": StyLIPConfig(init="released"),
+    "regional": RegionalConfig(),
 }
 LABELS = torch.arange(6) % 3
 CUDA_TOLERANCE = 1e-3

@@ -25,7 +25,7 @@ from tests.conftest import MULTI_LABEL_CLASSES, write_multi_label_tiles
 
 METHODS = (
     *("zero-shot", "linear-probe", "tip-adapter", "tip-adapter-f"),
-    *("coop", "prograd", "cocoop", "promptsrc"),
+    *("coop", "prograd", "cocoop", "promptsrc", "regional"),
 )
 
 

@@ -38,6 +38,9 @@ class RegionalConfig(ContextConfig):
     name: Literal["regional"] = "regional"
     branches: Literal["global", "both"] = "both"
     """The global branch alone, which is CoOp, or the branch over regions beside it."""
+    regions: Literal["patches", "mean"] = "patches"
+    """What the region branch sees: every patch token, or one region that is their mean. The latter
+    is a control: as many learned numbers, and nothing to look at apart."""
     descriptions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Sentences that describe a class, by its name as prompts read it; classes without any are
     described by the template."""
@@ -119,13 +122,15 @@ class Regional(PromptMethod):
         return cls.needs if config.branches == "both" else frozenset({"embedding"})
 
     def region_embeddings(self, tokens: Tensor) -> Tensor:
-        """Return patch tokens in the shared space, of unit length, [B, N, D].
+        """Return patch tokens in the shared space, of unit length, [B, N, D]; N = 1 for the mean.
 
         Args:
             tokens: Class token and patch tokens after the last block, [B, 1+N, V].
         """
-        tower = self.clip.image
-        return F.normalize(tower.ln_post(tokens[:, 1:]) @ tower.projection, dim=-1)
+        patches, tower = tokens[:, 1:], self.clip.image
+        if self.config.regions == "mean":
+            patches = patches.mean(dim=1, keepdim=True)
+        return F.normalize(tower.ln_post(patches) @ tower.projection, dim=-1)
 
     def region_logits(self, tokens: Tensor, class_embeddings: Tensor) -> Tensor:
         """Relate regions and classes, and aggregate over regions, [B, C].

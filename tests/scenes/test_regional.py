@@ -103,6 +103,15 @@ def test_training_starts_from_zero_shot_of_images_and_patches(tiny_clip: Clip) -
         assert_close(of_regions[image], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_mean_of_the_patches_as_one_region_hides_where_they_are(tiny_clip: Clip) -> None:
+    one, all_of_them = seeded(tiny_clip, regions="mean"), seeded(tiny_clip)
+    inputs = images_of(tiny_clip)
+    tokens = inputs.require("tokens")
+    mean = torch.cat([tokens[:, :1], tokens[:, 1:].mean(dim=1, keepdim=True)], dim=1)
+    assert_close(one(inputs, CLASSES), all_of_them(inputs._replace(tokens=mean), CLASSES))
+    assert one.learned_state().keys() == all_of_them.learned_state().keys()
+
+
 def test_the_global_branch_alone_is_coop_and_reads_no_tokens(tiny_clip: Clip) -> None:
     method = seeded(tiny_clip, branches="global")
     inputs = images_of(tiny_clip)._replace(tokens=None)
