@@ -208,7 +208,10 @@ def times_table(results: Results) -> Table:
             )
             for row, cells in of_row.items()
         ),
-        notes=("Encoding an image counts where it is first needed.",),
+        notes=(
+            "Encodings that are kept are not counted. A training that another run left counts with "
+            "what it took there.",
+        ),
     )
 
 

@@ -28,7 +28,10 @@ def benchmark(
     ],
     output: OutputOption,
     methods: Annotated[
-        str, typer.Option(help="Rows of the table, by commas; zero-shot and linear-probe always.")
+        str,
+        typer.Option(
+            help="Rows of the table, by commas, or all; zero-shot and linear-probe always."
+        ),
     ] = "coop,cocoop,bimors",
     shots: Annotated[str, typer.Option(help="Training images of a class, by commas.")] = "16",
     seeds: Annotated[str, typer.Option(help="Seeds, by commas.")] = "1,2,3",

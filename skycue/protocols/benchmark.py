@@ -46,6 +46,10 @@ NEAR_DUPLICATES = "near_duplicates.json"
 """Beside the configurations: test images that nearly equal images that `mini` may have seen."""
 
 
+ALL = "all"
+"""Stands for the names of all methods."""
+
+
 class Protocol(NamedTuple):
     """How a protocol lists its cells, builds its tables, and sums up a row in one score."""
 
@@ -104,7 +108,7 @@ class BenchmarkConfig(Config):
 
         Args:
             protocol: Whose settings count.
-            wanted: Names of rows.
+            wanted: Names of rows; "all" stands for every method.
 
         Raises:
             ConfigError: If a name is neither a method nor a row of the configuration.
@@ -112,10 +116,11 @@ class BenchmarkConfig(Config):
         known = {name: config_of(name) for name in METHODS} | self.methods
         known |= self.protocols.get(protocol, {})
         known.setdefault(ORACLE, known["bimors"])
-        names = list(dict.fromkeys((*ALWAYS_SHOWN, *wanted)))
+        asked = [name for word in wanted for name in (METHODS if word == ALL else (word,))]
+        names = list(dict.fromkeys((*ALWAYS_SHOWN, *asked)))
         for name in (*names, *self.epochs_of_shots):
             if name not in known:
-                raise ConfigError(f"no method {name!r}; there are {', '.join(known)}.")
+                raise ConfigError(f"no method {name!r}; there are {', '.join(known)}, and {ALL}.")
         return [
             Row(
                 name,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skycue.config import load_config
+from skycue.config import configs_folder, load_config
 from skycue.errors import ConfigError
 from skycue.protocols import base_to_new, few_shot
 from skycue.protocols.benchmark import BenchmarkConfig, Request, run_benchmark
@@ -14,6 +14,7 @@ from skycue.protocols.budget import CommonBudget
 from skycue.protocols.cells import Comparison
 from skycue.reports import build_card
 from skycue.scene_config import SceneConfig, config_of
+from skycue.scenes.registry import METHODS
 from skycue.training import batches_of
 from tests.protocols.made_up import N_VAL, made_up_data
 from tests.protocols.quick import quick_config
@@ -120,6 +121,31 @@ def test_a_row_that_is_unknown_is_refused_in_any_place() -> None:
         configuration(epochs_of_shots={"cop": {1: 50}}).rows("few-shot", ("coop",))
     with pytest.raises(ConfigError, match=r"protocols\.many-shot.*'base-to-new'"):
         load_config(BenchmarkConfig, None, ["protocols.many-shot.coop.train.epochs=7"])
+
+
+def test_all_methods_stand_in_the_order_of_the_registry() -> None:
+    names = [row.name for row in configuration().rows("few-shot", ("all", "coop"))]
+    assert names == list(METHODS)
+
+
+def test_what_was_published_for_a_protocol_stands_in_its_rows() -> None:
+    config = load_config(BenchmarkConfig, configs_folder() / "benchmark_published.yaml")
+    rows = {
+        protocol: {row.name: row for row in config.rows(protocol, ("all",))}
+        for protocol in ("base-to-new", "cross-dataset", "few-shot")
+    }
+    for protocol, epochs, lr in (("base-to-new", 5, 0.0035), ("cross-dataset", 2, 0.0026)):
+        train = rows[protocol]["maple"].config.train
+        assert (train.epochs, train.lr, train.batch_size) == (epochs, lr, 4)
+    for protocol, epochs, mean in (("base-to-new", 20, 15), ("cross-dataset", 20, 6)):
+        train = rows[protocol]["promptsrc"].config.train
+        assert train.epoch_average is not None
+        assert (train.epochs, train.epoch_average.mean) == (epochs, mean)
+    few_shot_coop = rows["few-shot"]["coop"]
+    for shots, epochs in ((1, 50), (4, 100), (16, 200)):
+        assert few_shot_coop.at(shots, 10 * shots).config.train.epochs == epochs
+    trained = [row for row in rows["base-to-new"].values() if row.name in config.methods]
+    assert all(row.config.train.augment == "released" for row in trained)
 
 
 def test_the_card_and_the_cells_say_the_budget(request_for: Request, tmp_path: Path) -> None:

@@ -131,7 +131,10 @@ def test_costs_stand_beside_the_score() -> None:
     results = Results(result_of(cell, (0.1 * cell.seed,)) for cell in cells)
     scores = few_shot.scores(COMPARISON, results, 2)
     lines = {line[0]: line[1:] for line in cost_table(results, scores).rows}
-    assert lines["coop"] == (Measure((0.1, 0.2)), "7", "1.00", "10", "1")
+    # 8 images, batches of 32, 200 epochs
+    effort = ("1,600", "200")
+    assert lines["coop"] == (Measure((0.1, 0.2)), "7", *effort, "1.00", "10", "1")
+    assert lines["linear-probe"][1:4] == ("7", "", "")
     points = cost_points(results, scores)
     assert {point.name for point in points[FIT_AXIS]} == {"zero-shot", "linear-probe", "coop"}
     coop = points[ANSWER_AXIS][2]
@@ -145,5 +148,5 @@ def test_a_training_that_was_killed_has_no_time() -> None:
         for cell in cells
     ]
     scores = few_shot.scores(COMPARISON, Results(cells), 2)
-    assert {line[3] for line in cost_table(Results(resumed), scores).rows} == {"not measured"}
+    assert {line[5] for line in cost_table(Results(resumed), scores).rows} == {"not measured"}
     assert FIT_AXIS not in cost_points(Results(resumed), scores)
