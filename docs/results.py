@@ -27,17 +27,26 @@ HEADINGS = {name: name for name in SCENES} | {
 SHOWN_PICTURES = re.compile(r"accuracy-against-shots_.*\.png")
 
 
-def section(folder: Path, heading: str) -> str:
-    """Return the part of the page for one run: its report, pictures moved beside the page."""
+def section(
+    folder: Path, heading: str, *, shown: re.Pattern[str] = SHOWN_PICTURES, prefix: str = ""
+) -> str:
+    """Return the part of the page for one run: its report, pictures moved beside the page.
+
+    Args:
+        folder: Of the run.
+        heading: What the page heads it with.
+        shown: Names of the pictures to show.
+        prefix: Put before their names, where several runs have pictures of equal names.
+    """
     _, _, report = (folder / "report.md").read_text(encoding="utf-8").partition("\n")
     report = f"# {heading}\n{report}".replace(str(folder.parent), "RUNS")
     report = re.sub(r"^(#+) ", r"#\1 ", report, flags=re.MULTILINE)
     lines = [line for line in report.splitlines() if not line.startswith("![")]
     for picture in sorted((folder / "pictures").glob("*")):
-        if SHOWN_PICTURES.fullmatch(picture.name):
+        if shown.fullmatch(picture.name):
             PICTURES.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(picture, PICTURES / picture.name)
-            lines.append(f"![{picture.stem}](images/results/{picture.name})")
+            shutil.copyfile(picture, PICTURES / f"{prefix}{picture.name}")
+            lines.append(f"![{picture.stem}](images/results/{prefix}{picture.name})")
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -5,6 +5,8 @@ Read from /proc, so on Linux alone; elsewhere nothing is known and None is said.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +39,12 @@ class PeakMeter:
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Note what the block takes at its peak above what is held when it begins."""
+        """Note what the block takes at its peak above what is held when it begins.
+
+        What was freed before is given back to the system first: reused, it would not show.
+        """
         self._largest = self.largest or 0
+        _give_back()
         held = held_bytes()
         self._of_work = None
         can_measure = _forget_peak()
@@ -57,6 +63,13 @@ class PeakMeter:
         """The largest resident size of the process until now; None where it cannot be read."""
         peak = peak_bytes()
         return None if peak is None else max(self._largest, peak)
+
+
+def _give_back() -> None:
+    """Let the C library return freed memory to the system, where it can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _forget_peak() -> bool:

@@ -49,8 +49,8 @@ def cost_table(results: Results, scores: Scores) -> Table:
         ),
         rows=tuple(rows),
         notes=(
-            "Images seen and steps of the optimiser: means over trainings, for rows that train step "
-            "by step. Fit: mean seconds of a training, without the encodings that are kept and "
+            "Images seen and steps of the optimiser: means over trainings, for rows that train step"
+            " by step. Fit: mean seconds of a training, without the encodings that are kept and "
             "shared, and without trainings that were killed on the way. Images a second: one "
             "process, from files to probabilities, nothing kept, in one cell of each row. Peak "
             "memory: most that a fit or its exams took above what the process held before, "
