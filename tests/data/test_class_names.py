@@ -13,6 +13,7 @@ CASES = {
     "river_lake": "river lake",
     "harbor&port": "harbor and port",
     "swimmimg_pool": "swimming pool",
+    "habor": "harbor",
     "AnnualCrop": "annual crop land",
     "SeaLake": "sea or lake",
     "StorageTanks": "storage tanks",

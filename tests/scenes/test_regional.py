@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from skycue.backbones.clip import Clip
+from skycue.metrics.multi_label import mean_average_precision
 from skycue.scenes.asymmetric import asymmetric_loss
 from skycue.scenes.base import ImageInputs
 from skycue.scenes.coop import CoOp, CoOpConfig
@@ -101,6 +102,31 @@ def test_training_starts_from_zero_shot_of_images_and_patches(tiny_clip: Clip) -
         stacked = torch.stack(scores)
         expected = (stacked.softmax(dim=0) * stacked).sum(dim=0)
         assert_close(of_regions[image], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_class_that_one_patch_shows_is_found_by_the_region_branch_alone(
+    tiny_clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = seeded(tiny_clip)
+    apart = torch.eye(tiny_clip.config.embed_dim)[: len(CLASSES)]
+    # The texts of a random network are nearly alike; these outweigh them.
+    monkeypatch.setattr(method._descriptions, "class_embeddings", lambda names: 50 * apart)
+    generator = torch.Generator().manual_seed(6)
+    pool = torch.randn(4000, tiny_clip.config.image.width, generator=generator)
+    likeness = method.region_embeddings(torch.cat([pool[:1], pool])[None])[0] @ apart.T
+    objects = [pool[row] for row in likeness.argmax(dim=0)]  # the patch most like each class
+    background = pool[likeness.abs().max(dim=1).values.argsort()[:36]]
+    shown = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [0, 0, 0]]) > 0
+    tokens = background.repeat(len(shown), 1, 1)
+    for image, labels in enumerate(shown.tolist()):
+        for c, is_there in enumerate(labels):
+            if is_there:
+                tokens[image, 5 + 7 * c] = objects[c]  # token 0 is the class token
+    embedding = images_of(tiny_clip, 1).require("embedding").repeat(len(shown), 1)
+    of_image, of_regions = method.branch_logits(ImageInputs(embedding, tokens), CLASSES)
+    assert of_regions is not None
+    assert mean_average_precision(of_regions.detach().numpy(), shown.numpy()) == 1
+    assert_close(of_image, of_image[:1].expand_as(of_image))  # the whole image tells nothing
 
 
 def test_the_mean_of_the_patches_as_one_region_hides_where_they_are(tiny_clip: Clip) -> None:

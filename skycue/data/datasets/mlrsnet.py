@@ -1,9 +1,9 @@
-"""MLRSNet: 109,161 images of 46 classes, 1,500 to 3,000 of each; here with one label an image.
+"""MLRSNet: 109,161 images of 46 classes, 1,500 to 3,000 of each; as folders of one label an image.
 
 Qi et al., "MLRSNet: A Multi-label High Spatial Resolution Remote Sensing Dataset for Semantic Scene
-Understanding", ISPRS Journal 2020, https://arxiv.org/abs/2010.00243. Each image also has 1 to 13 of
-60 labels, in CSV files beside the folders; the folder is the label here. The folder `swimmimg_pool`
-is spelled so.
+Understanding", ISPRS Journal 2020, https://arxiv.org/abs/2010.00243. The folder is the label here.
+Each image also has 1 to 13 of 60 labels, in CSV files: with their folder `Labels` beside `Images`
+the dataset is read as multi-label (`label_files.py`). The folder `swimmimg_pool` is spelled so.
 """
 
 from skycue.data.datasets.facts import SceneFacts, named
