@@ -345,9 +345,7 @@ def computed_fields(clip: Clip, pixels: Tensor, names: Collection[Need]) -> dict
         encoded = clip.encode_patches(fields["patches"], layers=layers)
         fields |= {"embedding": encoded.embedding, "tokens": encoded.tokens}
         if layers:
-            maps = torch.stack(encoded.maps, dim=1).float()  # [B, layers, 1+N, V]
-            mean, std = maps.mean(dim=2), maps.std(dim=2, correction=0)
-            fields["moments"] = torch.stack([mean, std], dim=2)
+            fields["moments"] = encoded.moments
     return {name: fields[name] for name in names}
 
 

@@ -133,6 +133,7 @@ def fit_method(
     def loss_of(batch: Batch) -> Tensor:
         with autocast(device, encoder.dtype):
             targets = labels[batch.indices].to(device)
+            method.chance = batch.generator
             return method.loss(inputs_of(batch).to(device), targets, prompt_names)
 
     validate = None
@@ -227,20 +228,26 @@ def _inputs_of_batch(
     seed: int,
     method: PromptMethod,
 ) -> Callable[[Batch], ImageInputs]:
-    """Return what gives the inputs of a batch: kept encodings, or those of new random crops."""
-    if config.train.augment == "none":
-        inputs = encoder.encode(paths, method.needs)
-        return lambda batch: inputs.select(batch.indices)
+    """Return what gives the inputs of a batch: kept encodings, or those of new random crops.
+
+    Pixels are read for each batch: those of all images would not fit in memory.
+    """
+    needs = method.needs | method.loss_needs
     # A caption describes the whole image, so it is encoded once; that is the released behaviour.
-    captions = encoder.encode(paths, method.needs & {"caption"})
-    cropping, needs = encoder.without_store(), method.needs - {"caption"}
+    is_cropped = config.train.augment == "released"
+    held = needs & {"caption"} if is_cropped else needs - {"pixels"}
+    inputs, reader = encoder.encode(paths, held), encoder.without_store()
 
-    def crop(batch: Batch) -> ImageInputs:
+    def inputs_of(batch: Batch) -> ImageInputs:
+        known = inputs.select(batch.indices)
+        if held == needs:
+            return known
         chosen = [paths[index] for index in batch.indices.tolist()]
-        crops = cropping.encode(chosen, needs, crops=RandomCrops(seed, batch.epoch))
-        return crops._replace(caption=captions.select(batch.indices).caption)
+        crops = RandomCrops(seed, batch.epoch) if is_cropped else None
+        read = reader.encode(chosen, needs - held, crops=crops)
+        return read._replace(**{name: known.require(name) for name in held})
 
-    return crop
+    return inputs_of
 
 
 def _validation(

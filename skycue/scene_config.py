@@ -66,6 +66,8 @@ TRAIN_DEFAULTS: dict[str, SceneTrainConfig] = {
     ),
     # Singha et al., APPLeNet: yaml/trainers/AppleNet/vit_b16_c4.yaml
     "applenet": SceneTrainConfig(epochs=100, batch_size=4, lr=2e-4, warmup_lr=1e-7),
+    # Bhattacharya et al., C-SAW: yaml/trainers/csaw/vit_b16_c4.yaml
+    "c-saw": SceneTrainConfig(epochs=100, batch_size=4, lr=2e-4, warmup_lr=1e-7),
     # Bose et al., StyLIP: the paper's settings were not at hand; chosen here
     "stylip": SceneTrainConfig(epochs=10, batch_size=4, lr=0.002),
     # Ours, chosen on training images of VHR-10 that were not drawn: docs/multilabel.md

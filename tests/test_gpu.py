@@ -14,6 +14,7 @@ from skycue.scenes.bimors import BiMoRSConfig
 from skycue.scenes.clip_adapter import ClipAdapterConfig
 from skycue.scenes.cocoop import CoCoOpConfig
 from skycue.scenes.coop import CoOpConfig
+from skycue.scenes.csaw import CSAWConfig
 from skycue.scenes.kgcoop import KgCoOpConfig
 from skycue.scenes.linear_probe import LinearProbeConfig
 from skycue.scenes.maple import MaPLeConfig
@@ -46,6 +47,7 @@ CONFIGS: dict[str, MethodConfig] = {
     "applenet": APPLeNetConfig(init="released"),
     "stylip": StyLIPConfig(init="released"),
     "regional": RegionalConfig(),
+    "c-saw": CSAWConfig(init="released"),
 }
 LABELS = torch.arange(6) % 3
 CUDA_TOLERANCE = 1e-3
@@ -56,7 +58,8 @@ def encoded(clip: Clip) -> ImageInputs:
     pixels = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     fields = computed_fields(clip, pixels.to(clip.device), TOWER_FIELDS)
     caption = torch.randn(6, 5, generator=torch.Generator().manual_seed(2))
-    return ImageInputs(caption=caption.to(clip.device), **fields)
+    pixels = pixels.to(clip.device)
+    return ImageInputs(caption=caption.to(clip.device), pixels=pixels, **fields)
 
 
 def test_image_and_text_embeddings_agree() -> None:
@@ -98,6 +101,7 @@ def test_logits_and_gradients_of_a_method_agree(name: str) -> None:
         inputs, labels = encoded(method.clip), LABELS.to(method.clip.device)
         logits = method(inputs, CLASSES)
         learned = list(method.learned_parameters().values())
+        method.chance = torch.Generator().manual_seed(4)
         loss = method.loss(inputs, labels, CLASSES)
         gradients = torch.autograd.grad(loss, learned) if learned else ()
         results.append([logits.detach().cpu(), *(gradient.cpu() for gradient in gradients)])

@@ -62,6 +62,12 @@ class ImageEncoding(NamedTuple):
     tokens: Tensor
     maps: tuple[Tensor, ...] = ()
 
+    @property
+    def moments(self) -> Tensor:
+        """Mean and deviation (divided by 1+N) over the tokens of each map, [B, maps, 2, V]."""
+        maps = torch.stack(self.maps, dim=1).float()  # [B, maps, 1+N, V]
+        return torch.stack([maps.mean(dim=2), maps.std(dim=2, correction=0)], dim=2)
+
 
 class Clip(nn.Module):
     """A CLIP of any size."""

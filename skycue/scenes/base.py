@@ -73,6 +73,8 @@ class PromptMethod(nn.Module, ABC):
 
     needs: frozenset[Need] = frozenset({"embedding"})
     """Fields of `ImageInputs` that `forward` and `loss` read."""
+    loss_needs: ClassVar[frozenset[Need]] = frozenset()
+    """Fields that `loss` reads beside them; a fitted method does without."""
     scores_new_classes: ClassVar[bool] = True
     """Whether class names that were not trained on can be scored."""
     trains: ClassVar[Literal["nothing", "gradient", "solver"]] = "gradient"
@@ -85,6 +87,8 @@ class PromptMethod(nn.Module, ABC):
         """Options of the loss where images show several classes."""
         self.level = 0.0
         """Taken off the logits there; see `asymmetric.level_of`."""
+        self.chance: torch.Generator | None = None
+        """CPU generator for what `loss` leaves to chance; the fit gives that of each batch."""
 
     @classmethod
     def needs_with(cls, config: Config) -> frozenset[Need]:

@@ -12,6 +12,7 @@ from skycue.scenes.bimors import BiMoRS, BiMoRSConfig
 from skycue.scenes.clip_adapter import ClipAdapter, ClipAdapterConfig
 from skycue.scenes.cocoop import CoCoOp, CoCoOpConfig
 from skycue.scenes.coop import CoOp, CoOpConfig
+from skycue.scenes.csaw import CSAW, CSAWConfig
 from skycue.scenes.kgcoop import KgCoOp, KgCoOpConfig
 from skycue.scenes.linear_probe import LinearProbe, LinearProbeConfig
 from skycue.scenes.maple import MaPLe, MaPLeConfig
@@ -40,6 +41,7 @@ METHODS: dict[str, tuple[type[PromptMethod], type[Config]]] = {
     "applenet": (APPLeNet, APPLeNetConfig),
     "stylip": (StyLIP, StyLIPConfig),
     "regional": (Regional, RegionalConfig),
+    "c-saw": (CSAW, CSAWConfig),
 }
 """Class and configuration of each method."""
 
@@ -59,7 +61,8 @@ MethodConfig = Annotated[
     | PromptSRCConfig
     | APPLeNetConfig
     | StyLIPConfig
-    | RegionalConfig,
+    | RegionalConfig
+    | CSAWConfig,
     Field(discriminator="name"),
 ]
 """The configuration of any method, told apart by its `name`."""

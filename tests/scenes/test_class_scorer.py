@@ -12,7 +12,7 @@ from skycue.scenes.registry import METHODS, build_method
 CLASSES = ["harbor", "storage tank", "forest"]
 IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
-SEES_THE_IMAGE_FIRST = {"cocoop", "bimors", "applenet", "stylip"}
+SEES_THE_IMAGE_FIRST = {"cocoop", "bimors", "applenet", "stylip", "c-saw"}
 """Methods whose class embeddings depend on the image."""
 
 
