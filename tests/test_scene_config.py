@@ -12,7 +12,7 @@ from skycue.training_config import EpochWeights
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PUBLISHED = (*(name.replace("-", "_") for name in METHODS), "bimors_released")
-SHORTENED = {"applenet"}
+SHORTENED = {"applenet", "c-saw"}
 """Methods whose file trains for fewer epochs than published; it says so."""
 
 

@@ -183,14 +183,15 @@ def test_the_decoder_gives_an_image_in_range_and_is_not_kept(tiny_clip: Clip) ->
     assert any(name.startswith("projector.") for name in kept)
 
 
-def test_the_release_has_no_projector_and_its_parameters() -> None:
+def test_the_release_has_its_parameters_and_the_default_a_projector_beside_them() -> None:
     clip = build_tiny_clip(embed_dim=512)
     image = clip.config.image.model_copy(update={"width": 768, "layers": 12})
     text = clip.config.text.model_copy(update={"width": 512})
     clip.config = clip.config.model_copy(update={"image": image, "text": text})
     clip.text.token_embedding = torch.nn.Embedding(clip.tokenizer.vocab_size, 512)
-    method = CSAW(clip, RELEASED)
-    assert sum(p.numel() for p in method.learned_parameters().values()) == 5_842_464
+    released, method = CSAW(clip, RELEASED), CSAW(clip, CSAWConfig())
+    assert sum(p.numel() for p in released.learned_parameters().values()) == 5_842_464
+    assert sum(tensor.numel() for tensor in method.learned_state().values()) == 14_234_112
 
 
 @pytest.mark.parametrize("augment", ["none", "released"])
