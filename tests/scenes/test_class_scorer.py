@@ -12,8 +12,8 @@ from skycue.scenes.registry import METHODS, build_method
 CLASSES = ["harbor", "storage tank", "forest"]
 IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
-SEES_THE_IMAGE_FIRST = {"cocoop", "bimors", "applenet", "stylip", "c-saw"}
-"""Methods whose class embeddings depend on the image."""
+SEES_THE_IMAGE_FIRST = {"cocoop", "bimors", "applenet", "stylip", "c-saw", "regional"}
+"""Methods whose class embeddings depend on the image, or that read more of it than one vector."""
 
 
 def inputs_of(clip: Clip, method: PromptMethod) -> ImageInputs:
