@@ -95,6 +95,22 @@ def test_an_image_is_of_every_half_whose_classes_it_shows(folder: Path) -> None:
     assert all(item.labels for item in zero_shot.validation)
 
 
+def test_a_dataset_of_other_classes_is_a_target(request_of_several: Request) -> None:
+    target = write_multi_label_tiles(request_of_several.folder.parent / "target")
+    labels = (target / "labels.json").read_text()
+    (target / "labels.json").write_text(labels.replace("soil", "dune"))
+    request = request_of_several._replace(
+        protocol="cross-dataset", data=(*request_of_several.data, f"other={target}"), seeds=(1,)
+    )
+    first, _ = run_benchmark(request, config()).tables
+    assert first.title == "Cross-dataset from tiles, 2 shots: mAP, %"
+    assert first.columns[1:] == ("tiles (source)", "other (3 classes)", "mean of targets")
+    coop = next(line for line in first.rows if line[0] == "coop")
+    assert None not in coop
+    probe = next(line for line in first.rows if line[0] == "linear-probe")
+    assert probe[2:] == (None, None)
+
+
 def test_one_label_and_several_are_not_compared(
     request_of_several: Request, request_for: Request
 ) -> None:
