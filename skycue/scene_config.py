@@ -68,8 +68,8 @@ TRAIN_DEFAULTS: dict[str, SceneTrainConfig] = {
     "applenet": SceneTrainConfig(epochs=100, batch_size=4, lr=2e-4, warmup_lr=1e-7),
     # Bhattacharya et al., C-SAW: yaml/trainers/csaw/vit_b16_c4.yaml
     "c-saw": SceneTrainConfig(epochs=100, batch_size=4, lr=2e-4, warmup_lr=1e-7),
-    # Bose et al., StyLIP: the paper's settings were not at hand; chosen here
-    "stylip": SceneTrainConfig(epochs=10, batch_size=4, lr=0.002),
+    # Bose et al., StyLIP: the paper's settings were not at hand; the rate is that of APPLeNet
+    "stylip": SceneTrainConfig(epochs=10, batch_size=4, lr=2e-4),
     # Ours, chosen on training images of VHR-10 that were not drawn: docs/multilabel.md
     "regional": SceneTrainConfig(
         epochs=60, batch_size=32, lr=0.003, optimizer="adamw", weight_decay=0.01, drop_last=False
