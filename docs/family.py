@@ -16,7 +16,11 @@ from skycue.files import write_atomically
 PAGE = Path(__file__).parent / "comparison.md"
 MARK = "<!-- Below: python -m docs.family RUNS -->"
 PROTOCOLS = ("base-to-new", "cross-dataset", "few-shot", "domain-shift")
-"""Folders of runs, in the order of the page."""
+"""Folders of runs under one budget, in the order of the page."""
+PUBLISHED = "published"
+"""Folder of the run of base to new in which each method trains as its authors did."""
+HEADINGS = {name: name for name in PROTOCOLS} | {PUBLISHED: "base-to-new, trained as published"}
+"""What the page heads each run with."""
 SHOWN_PICTURES = re.compile(r"(ranks|accuracy-against)[-_].*\.png")
 COSTS = ("learned numbers", "fit, s", "images a second", "peak memory, MB")
 """Columns of the table of costs that the summary shows, from the first run."""
@@ -61,16 +65,19 @@ def _lines(rows: list[list[str]]) -> Iterator[str]:
 def main(arguments: list[str]) -> None:
     """Rewrite the page below its mark."""
     runs = Path(arguments[0])
-    folders = [runs / name for name in PROTOCOLS if (runs / name / "report.md").is_file()]
-    if not folders:
+    folders = [runs / name for name in HEADINGS if (runs / name / "report.md").is_file()]
+    compared = [folder for folder in folders if folder.name in PROTOCOLS]
+    if not compared:
         raise SystemExit(f"no finished run in {runs}: make them by docs/results_family.sh")
     check_one_backbone(folders)
     written, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
     sections = [
-        section(folder, folder.name, shown=SHOWN_PICTURES, prefix=f"family_{folder.name}_")
+        section(
+            folder, HEADINGS[folder.name], shown=SHOWN_PICTURES, prefix=f"family_{folder.name}_"
+        )
         for folder in folders
     ]
-    write_atomically(PAGE, "\n".join([written + MARK, "", summary(folders), *sections]))
+    write_atomically(PAGE, "\n".join([written + MARK, "", summary(compared), *sections]))
 
 
 if __name__ == "__main__":
