@@ -25,7 +25,13 @@ from skycue.model_folder import (
     read_model,
     write_model,
 )
-from skycue.scene_config import SceneConfig, config_of, prompt_names, with_multi_label
+from skycue.scene_config import (
+    SceneConfig,
+    config_of,
+    prompt_names,
+    require_known_descriptions,
+    with_multi_label,
+)
 from skycue.scenes.asymmetric import MultiLabelConfig
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.registry import METHODS, build_method
@@ -102,6 +108,7 @@ class SceneClassifier:
         data = Path(data)
         config = config or config_of(method)
         split = load_split(data)
+        require_known_descriptions(config, split.class_names)
         items = draw(split.train, shots, seed, split.class_names) if _learns(config) else ()
         validation = draw_at_most(split.val, config.validation_shots, seed)
         store = EncodingStore(cache) if cache is not None else None

@@ -9,9 +9,10 @@ there are some.
 Scores can be standardised without training: over the classes of each image, then over images for
 each class, in the spirit of SPARC (Miller et al., CVPR 2025, https://arxiv.org/abs/2502.16911),
 whose formulas were not at hand. The moments over images are those of the images that thresholds are
-chosen on and are kept, so a single image can be scored, and its scores do not depend on what else
-is asked. Per class the second step moves all images alike: it changes thresholds and the ranking of
-classes for an image, but neither average precision nor F1 at thresholds chosen after it.
+chosen on and are kept, so a single image can be scored, and its scores do not depend on the images
+beside it; those of the first step depend on the classes that are asked for. The second step moves a
+class in all images alike: it changes thresholds and the ranking of classes for an image, but
+neither average precision nor F1 at thresholds chosen after it.
 """
 
 from collections.abc import Mapping, Sequence

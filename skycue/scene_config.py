@@ -11,6 +11,7 @@ from skycue.data.class_names import clean_class_names
 from skycue.errors import ConfigError
 from skycue.scenes.asymmetric import MultiLabelConfig
 from skycue.scenes.bimors import BiMoRSConfig
+from skycue.scenes.regional import RegionalConfig
 from skycue.scenes.registry import MethodConfig
 from skycue.training_config import EpochWeights, TrainConfig
 
@@ -152,6 +153,27 @@ def with_multi_label(config: SceneConfig, *, images_show_several: bool) -> Scene
     if not images_show_several or config.multi_label is not None:
         return config
     return config.model_copy(update={"multi_label": MultiLabelConfig()})
+
+
+def require_known_descriptions(config: SceneConfig, class_names: Sequence[str]) -> None:
+    """Refuse descriptions of classes that the data do not have: a misspelt name would go unused.
+
+    Args:
+        config: Method and how class names are read.
+        class_names: As the data say.
+
+    Raises:
+        ConfigError: If a described class is none of them; the names are told as prompts read them.
+    """
+    if not isinstance(config.method, RegionalConfig):
+        return
+    names = prompt_names(class_names, config)
+    unknown = [name for name in config.method.descriptions if name not in names]
+    if unknown:
+        raise ConfigError(
+            f"method.descriptions: {', '.join(unknown)} is no class of the data; the classes are "
+            f"read as {', '.join(names)}."
+        )
 
 
 def prompt_names(class_names: Sequence[str], config: SceneConfig) -> tuple[str, ...]:

@@ -17,11 +17,11 @@ The attention's output projections start at zero, so training starts from zero-s
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from skycue.backbones.clip import Clip
@@ -54,6 +54,15 @@ class RegionalConfig(ContextConfig):
     """Weight of the region branch in the loss, lambda."""
 
     _is_a_template = field_validator("template")(checked_template)
+
+    @model_validator(mode="after")
+    def _options_have_an_effect(self) -> Self:
+        if self.branches == "global" and (self.descriptions or self.regions != "patches"):
+            raise ValueError(
+                "branches: global reads no regions and no descriptions: leave out `regions` and "
+                "`descriptions`, or take both branches"
+            )
+        return self
 
 
 class GatedCrossAttention(nn.Module):

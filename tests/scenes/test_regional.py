@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import Tensor
 from torch.testing import assert_close
 
 from skycue.backbones.clip import Clip
+from skycue.errors import ConfigError
 from skycue.metrics.multi_label import mean_average_precision
+from skycue.scene_config import SceneConfig, require_known_descriptions
 from skycue.scenes.asymmetric import asymmetric_loss
 from skycue.scenes.base import ImageInputs
 from skycue.scenes.coop import CoOp, CoOpConfig
@@ -196,6 +199,17 @@ def test_a_loaded_state_scores_the_same_and_new_classes_too(tiny_clip: Clip) -> 
         assert torch.equal(again(inputs, names), method(inputs, names))
     alone = torch.cat([method(inputs.select(slice(i, i + 1)), CLASSES) for i in range(6)])
     assert_close(method(inputs, CLASSES), alone, rtol=1e-4, atol=1e-4)
+
+
+def test_options_without_an_effect_and_misspelt_classes_are_refused() -> None:
+    described = {"harbor": ["piers with boats."]}
+    with pytest.raises(ValidationError, match="branches: global reads no regions and no descripti"):
+        RegionalConfig.model_validate({"branches": "global", "descriptions": described})
+    settings = {"method": {"name": "regional", "descriptions": described}}
+    config = SceneConfig.model_validate(settings)
+    require_known_descriptions(config, ["Harbor", "golf_course"])
+    with pytest.raises(ConfigError, match=r"harbor is no class of the data; .* port, golf course"):
+        require_known_descriptions(config, ["port", "golf_course"])
 
 
 def test_descriptions_take_the_place_of_templates(tiny_clip: Clip) -> None:
