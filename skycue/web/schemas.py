@@ -58,7 +58,26 @@ MAX_QUESTION = 500
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z]_[A-Za-z0-9_-]{8,40}$")]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Method = Literal["zero-shot", "linear-probe", "coop", "cocoop", "bimors"]
+Method = Literal[
+    "zero-shot",
+    "linear-probe",
+    "tip-adapter",
+    "tip-adapter-f",
+    "clip-adapter",
+    "coop",
+    "kgcoop",
+    "prograd",
+    "cocoop",
+    "bimors",
+    "vpt",
+    "maple",
+    "promptsrc",
+    "applenet",
+    "stylip",
+    "c-saw",
+    "regional",
+]
+"""All of `skycue.scenes.registry.METHODS`, which is too heavy to import here."""
 
 
 class Request(BaseModel):

@@ -1,8 +1,11 @@
 """Every request and record shows an example that it would accept."""
 
+from typing import get_args
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from skycue.scenes.registry import METHODS
 from skycue.service import records
 from skycue.web import schemas
 
@@ -14,6 +17,10 @@ def shown() -> list[type[BaseModel]]:
         for model in dict.fromkeys(m for m in models if isinstance(m, type))
         if issubclass(model, BaseModel) and "json_schema_extra" in model.model_config
     ]
+
+
+def test_all_methods_can_be_asked_for() -> None:
+    assert set(get_args(schemas.Method)) == set(METHODS)
 
 
 @pytest.mark.parametrize("model", shown(), ids=lambda model: model.__name__)

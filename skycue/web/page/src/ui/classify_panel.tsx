@@ -17,12 +17,15 @@ const FORMATS: readonly { format: MapFormat; name: string; suffix: string; needs
   { format: "parquet", name: "GeoParquet", suffix: "parquet", needsPlace: true },
   { format: "png", name: "PNG", suffix: "png", needsPlace: false },
 ];
+/** Of the methods that the page offers; the API knows more. */
 const NAMES: Readonly<Record<string, string>> = {
   "linear-probe": "Linear probe",
   "zero-shot": "Zero-shot",
   coop: "CoOp",
   cocoop: "CoCoOp",
   bimors: "BiMoRS",
+  maple: "MaPLe",
+  promptsrc: "PromptSRC",
 };
 const REMARKS: Readonly<Record<string, string>> = {
   "linear-probe": "Learns in seconds from the labels alone; best where there are many.",
@@ -30,6 +33,8 @@ const REMARKS: Readonly<Record<string, string>> = {
   coop: "Learns the words around the names; takes minutes.",
   cocoop: "As CoOp, with words that depend on the image; takes many minutes.",
   bimors: "Learns words from captions of the labelled boxes too; takes many minutes.",
+  maple: "Learns tokens for the words and the image together; takes minutes.",
+  promptsrc: "As MaPLe, and keeps near what was known before; takes many minutes.",
 };
 /** Of a job that the server has not answered for yet. */
 const STARTING = { progress: 0, message: "", kind: "fit", status: "queued" };
@@ -90,7 +95,7 @@ function Settings() {
         <label>
           <span>Method</span>
           <select value={method.value} onChange={(event) => (method.value = event.currentTarget.value)}>
-            {(serverView.value?.methods ?? ["linear-probe"]).map((name) => (
+            {(serverView.value?.methods ?? ["linear-probe"]).filter((name) => name in NAMES).map((name) => (
               <option key={name} value={name}>{NAMES[name] ?? name}</option>
             ))}
           </select>
