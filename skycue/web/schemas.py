@@ -11,6 +11,7 @@ The routes, all below `/v1`, with `Authorization: Bearer TOKEN` where the server
     DELETE /uploads/{id}
     GET    /rasters, /rasters/{id}                          -> RasterRecord(s)
     DELETE /rasters/{id}
+    GET    /rasters/{id}/position?x=&y=                     -> PositionView: a pixel on the ground
     GET    /rasters/{id}/tiles/{grid}/{z}/{x}/{y}.png       a tile
     POST   /describe                     DescribeRequest    -> AnswerRecord(s)
     POST   /describe/stream              DescribeRequest    -> server-sent events, see below
@@ -131,6 +132,32 @@ class ServerView(BaseModel):
     limits: Limits
     used_bytes: int
     """Of the quota."""
+
+
+class PositionView(BaseModel):
+    """Where a pixel of a raster lies on the ground."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "longitude": 4.1473,
+                "latitude": 51.9382,
+                "crs": "EPSG:32631",
+                "map_x": 578884.6,
+                "map_y": 5754634.3,
+            }
+        }
+    )
+
+    longitude: float
+    """Degrees east, WGS 84."""
+    latitude: float
+    """Degrees north."""
+    crs: str
+    """Of the raster."""
+    map_x: float
+    """In units of that CRS, as GIS programs order its axes: east, or longitude, first."""
+    map_y: float
 
 
 class UploadRequest(Request):

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyproj import Transformer
 
 from tests.web.serving import (
+    PLACE,
     TOKENS,
     geotiff,
     levels,
@@ -30,6 +32,24 @@ def test_an_upload_becomes_a_raster_whose_tiles_show_its_pixels(tmp_path: Path) 
         np.testing.assert_array_equal(tile[:3, :40, :60], SMALL)
         assert (tile[3, :40, :60] == 255).all()
         assert tile[3].sum() == 255 * 40 * 60
+
+
+def test_a_pixel_is_found_on_the_ground(tmp_path: Path) -> None:
+    with serving(tmp_path) as client:
+        placed = upload(client, "a.tif", geotiff(SMALL))["id"]
+        found = client.get(f"/v1/rasters/{placed}/position", params={"x": 20, "y": 10}).json()
+        east, north = PLACE * (20, 10)
+        assert (found["crs"], found["map_x"], found["map_y"]) == ("EPSG:32631", east, north)
+        expected = Transformer.from_crs(32631, 4326, always_xy=True).transform(east, north)
+        assert (found["longitude"], found["latitude"]) == pytest.approx(expected, abs=1e-9)
+        nowhere = upload(client, "a.png", png(SMALL))["id"]
+        refused = client.get(f"/v1/rasters/{nowhere}/position", params={"x": 20, "y": 10})
+        assert refused.status_code == 409
+        assert "no place on the ground" in refused.json()["error"]["message"]
+        other = {"Authorization": f"Bearer {TOKENS[1]}"}
+        place = f"/v1/rasters/{placed}/position"
+        assert client.get(place, params={"x": 1, "y": 1}, headers=other).status_code == 404
+        assert client.get(place, params={"x": "nan", "y": 1}).status_code == 422
 
 
 def test_a_large_raster_is_rewritten_with_overviews_and_shows_the_same(tmp_path: Path) -> None:

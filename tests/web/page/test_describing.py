@@ -13,6 +13,7 @@ from shapely.geometry import shape
 
 from tests.web.page.conftest import TANKS
 from tests.web.page.driver import Analyst
+from tests.web.serving import geotiff, levels
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -187,3 +188,31 @@ def test_an_image_without_a_place_offers_no_map_formats(visit: Visit, address: s
         ("PNG", True),
     ]:
         assert downloads.get_by_role("button", name=name, exact=True).is_enabled() == is_offered
+
+
+def test_masks_are_merged_and_parted_again(analyst: Analyst) -> None:
+    analyst.describe(TANK, SIZE)
+    rows = analyst.page.locator(".phrase-row")
+    n_before = rows.count()
+    assert n_before >= 2
+    scores = rows.locator(".score").all_inner_texts()
+    for index in range(2):
+        rows.nth(index).get_by_role("checkbox").check()
+    analyst.page.get_by_role("button", name="Merge 2 masks", exact=True).click()
+    expect(rows).to_have_count(n_before - 1)
+    analyst.page.get_by_role("button", name="Undo", exact=True).click()
+    expect(rows).to_have_count(n_before)
+    assert rows.locator(".score").all_inner_texts() == scores
+
+
+def test_a_doubt_is_told_in_the_list_and_on_the_card(visit: Visit, address: str) -> None:
+    pixels = levels(300, 400)
+    pixels[:, :, 200:] = 0
+    analyst = visit(address)
+    analyst.upload("half.tif", geotiff(pixels, nodata=0))
+    analyst.wait_for_map()
+    analyst.describe((250, 100, 350, 200), (300, 400))
+    flags = analyst.page.locator(".card .flags li")
+    expect(flags).to_have_count(1)
+    expect(flags).to_contain_text("no valid pixel")
+    expect(analyst.rows.first.get_by_label("A doubt")).to_be_visible()

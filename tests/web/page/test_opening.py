@@ -1,6 +1,7 @@
 """Rasters are opened, looked at and refused on the page."""
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import rasterio
 from PIL import Image
 from playwright.sync_api import Dialog, expect
+from pyproj import Transformer
 from rasterio.windows import Window
 
 from tests.web.page.driver import WAIT_MS, Analyst, served
@@ -67,6 +69,22 @@ def test_an_uploaded_geotiff_is_prepared_and_shown(visit: Visit, address: str) -
     expect(analyst.page.locator(".top-bar .fine")).to_contain_text("EPSG:32631 · 0.5 m a pixel")
     wait_for_colour(analyst, (200, 0, 0), analyst.place(400, 150, (300, 500)))
     wait_for_colour(analyst, (0, 0, 0), analyst.place(100, 150, (300, 500)))
+
+
+def test_the_mouse_shows_where_it_is_on_the_ground(visit: Visit, address: str) -> None:
+    analyst = visit(address)
+    analyst.upload("field.tif", geotiff(levels(300, 500)))
+    analyst.wait_for_map()
+    analyst.page.mouse.move(*analyst.place(400, 150, (300, 500)))
+    east, north = PLACE * (400, 150)
+    longitude, latitude = Transformer.from_crs(32631, 4326, always_xy=True).transform(east, north)
+    shown = analyst.page.locator(".status-right")
+    expect(shown).to_contain_text("\N{DEGREE SIGN} N")
+    found = re.search(r"([\d.]+)\N{DEGREE SIGN} N ([\d.]+)\N{DEGREE SIGN} E", shown.inner_text())
+    assert found is not None
+    assert [float(part) for part in found.groups()] == pytest.approx(
+        [latitude, longitude], abs=2e-5
+    )
 
 
 def test_a_file_is_opened_where_it_is_dropped(visit: Visit, address: str) -> None:

@@ -11,6 +11,8 @@ import type {
   LabelRecord,
   MapRecord,
   ModelRecord,
+  Position,
+  PositionView,
   Problem,
   RasterRecord,
   ServerView,
@@ -41,6 +43,8 @@ export const server = (): Promise<ServerView> => get("server");
 
 export const rasters = (): Promise<RasterRecord[]> => get("rasters");
 export const oneRaster = (id: string): Promise<RasterRecord> => get(raster(id));
+export const position = (id: string, [x, y]: Position): Promise<PositionView> =>
+  get(`${raster(id)}/position?x=${x}&y=${y}`);
 export const deleteRaster = (id: string): Promise<void> => remove(raster(id));
 
 export const answers = (id: string): Promise<AnswersView> => get(`${raster(id)}/answers`);

@@ -70,6 +70,15 @@ export interface RasterRecord {
   created_at: string;
 }
 
+/** Where a pixel lies on the ground. */
+export interface PositionView {
+  longitude: number;
+  latitude: number;
+  crs: string;
+  map_x: number;
+  map_y: number;
+}
+
 /** A raster that can be looked at: its facts are known. */
 export type ReadyRaster = RasterRecord & {
   status: "ready";

@@ -37,7 +37,7 @@ export const spoken = signal("");
 
 const boxLayer = answerLayer();
 const classBoxes = labelLayer();
-const ground = new TileLayer<TileImage>({ preload: 2, zIndex: 0 });
+const backdrop = new TileLayer<TileImage>({ preload: 2, zIndex: 0 });
 const dragPan = new DragPan();
 const dragBox = new DragBox({
   className: "drawn-box",
@@ -45,7 +45,7 @@ const dragBox = new DragBox({
 });
 const map = new OlMap({
   controls: [],
-  layers: [ground, classLayer(), boxLayer, classBoxes],
+  layers: [backdrop, classLayer(), boxLayer, classBoxes],
   interactions: defaultInteractions({ dragPan: false, shiftDragZoom: false, altShiftDragRotate: false, pinchRotate: false })
     .extend([dragBox, dragPan]),
 });
@@ -103,8 +103,8 @@ function showRaster(): void {
   if (id === shownId) return;
   shownId = id;
   keyboardBox.stop();
-  if (record === null || id === null) return ground.setSource(null);
-  ground.setSource(tileSource(record, `rasters/${encodeURIComponent(id)}`, "", false));
+  if (record === null || id === null) return backdrop.setSource(null);
+  backdrop.setSource(tileSource(record, `rasters/${encodeURIComponent(id)}`, "", false));
   map.setView(viewOf(record));
   fitBox([0, 0, record.width, record.height], 0, 0);
 }

@@ -144,7 +144,7 @@ function AnswerRow({ answer, isChosen }: { answer: AnswerRecord; isChosen: boole
         <span class="excerpt">{answer.caption}</span>
       </span>
       {answer.flags.length > 0 && (
-        <span class="flag-badge" title={answer.flags.join("\n")} aria-label={`${answer.flags.length} doubts`}>
+        <span class="flag-badge" title={answer.flags.join("\n")} aria-label={answer.flags.length === 1 ? "A doubt" : `${answer.flags.length} doubts`}>
           <Icon name="flag" />
         </span>
       )}

@@ -1,5 +1,6 @@
 /** The second screen: the map of a raster, its tools, and the panels. */
 import { useEffect, useRef } from "preact/hooks";
+import { ground, inDegrees } from "../map/ground";
 import { fit, mount, pointer, resolution, spoken, zoom } from "../map/map_view";
 import { close } from "../state/opening";
 import { activeClass, job, panel, pending, raster, tool, type Panel } from "../state/store";
@@ -64,7 +65,7 @@ function Toolbar() {
 }
 
 function Status() {
-  const at = pointer.value;
+  const [at, place] = [pointer.value, ground.value];
   const isDescribing = panel.value === "describe";
   const hint = isDescribing ? "Drag a box" : `Drag a box of ${activeClass.value ?? "a class"}`;
   const busy = isDescribing && pending.value.some(({ isStopped }) => !isStopped) ? "Looking at the box …" : "";
@@ -72,6 +73,7 @@ function Status() {
     <div class="status">
       <span aria-live="polite">{spoken.value || busy || (tool.value === "box" ? hint : "")}</span>
       <span class="status-right">
+        {place !== null && <span class="numbers">{inDegrees(place)}</span>}
         {at !== null && <span class="numbers">x {Math.floor(at[0])} y {Math.floor(at[1])}</span>}
         <span class="numbers">{Math.round(100 / resolution.value)} %</span>
         <ScaleBar />
