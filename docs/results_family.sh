@@ -7,7 +7,6 @@ set -eu
 data=${1:?the folder that holds rsicd, ucm, resisc12 and rsscn7}
 runs=${2:?a folder for the runs}
 jobs=${3:-2}
-seeds=1,2,3
 export OPENBLAS_NUM_THREADS=1 # of the linear probe; `--jobs` divides the threads of torch
 
 prompts=coop,kgcoop,prograd,cocoop,bimors,vpt,maple,promptsrc,applenet,stylip
@@ -16,7 +15,7 @@ adapters=tip-adapter,tip-adapter-f,clip-adapter
 bench() { # PROTOCOL METHODS FOLDER OPTIONS...: one place of encodings and of fits for all
     protocol=$1 methods=$2 folder=$3
     shift 3
-    skycue benchmark "$protocol" --methods "$methods" "$@" --shots 16 --seeds "$seeds" \
+    skycue benchmark "$protocol" --methods "$methods" "$@" --shots 16 --seeds 1,2,3 \
         --backbone mini --jobs "$jobs" --set cache="$runs/encodings" --set fits="$runs/fits" \
         -o "$runs/$folder"
 }
@@ -35,6 +34,5 @@ run few-shot "$adapters,$prompts,regional" 768 # trains what cross-dataset train
 # As published but for the random crops, on the sets that `mini` has not seen.
 bench base-to-new "$adapters,$prompts" published \
     --data "resisc12=$data/resisc12" --data "rsscn7=$data/rsscn7"
-seeds=1,2 # 48 trainings a method with three seeds; each sees a third of the images
-run domain-shift "$adapters,$prompts,regional" 256
+run domain-shift "$adapters,$prompts,regional" 256 # 48 trainings a method, of a third of the images
 python -m docs.family "$runs"
