@@ -102,8 +102,10 @@ def draw_score_against_cost(
 
     figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    names = sorted({point.name for points in panels.values() for point in points})
+    colour_of = {name: f"C{number % 10}" for number, name in enumerate(names)}
     for axes, (words, points) in zip(grid, panels.items(), strict=True):
-        _draw_points(axes, points)
+        _draw_points(axes, points, colour_of)
         axes.set_xscale("log")
         axes.margins(x=0.15)  # room for names
         axes.set_xlabel(words, fontsize=8)
@@ -113,11 +115,11 @@ def draw_score_against_cost(
     return png_bytes(figure)
 
 
-def _draw_points(axes: Axes, points: Sequence[CostPoint]) -> None:
+def _draw_points(axes: Axes, points: Sequence[CostPoint], colour_of: Mapping[str, str]) -> None:
     """Draw methods as points with their names and a bar of one deviation."""
-    for number, point in enumerate(points):
+    for point in points:
         bar = None if point.std != point.std else point.std
-        colour = f"C{number % 10}"
+        colour = colour_of[point.name]
         axes.errorbar(point.cost, point.score, yerr=bar, fmt="o", color=colour, markersize=4)
         axes.annotate(
             point.name,

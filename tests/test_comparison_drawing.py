@@ -14,6 +14,8 @@ from skycue.comparison_drawing import (
     draw_score_against_cost,
 )
 
+BLUE, GREEN = np.array([31, 119, 180]), np.array([44, 160, 44])
+"""Of matplotlib's cycle: C0 and C2."""
 RANKS = {"coop": 1.2, "bimors": 2.0, "zero-shot": 2.8}
 POINTS = [CostPoint("coop", 1.0, 80.0, 1.0), CostPoint("bimors", 100.0, 85.0, math.nan)]
 
@@ -41,3 +43,17 @@ def test_each_kind_of_cost_has_its_panel() -> None:
     two = Image.open(io.BytesIO(draw_score_against_cost({"s": POINTS, "ms": POINTS}, "H")))
     assert two.width == 2 * one.width
     assert two.height == one.height
+
+
+def test_a_method_has_one_colour_in_all_panels() -> None:
+    alone = [CostPoint("bimors", 100.0, 85.0, 3.0)]
+    seen = []
+    for extra in ([], [CostPoint(name, 100.0, 85.0, 3.0) for name in ("a", "b", "c")]):
+        # With "a", "b", "c" known "bimors" is third of the names, matplotlib's C2, in both panels.
+        png = draw_score_against_cost({"s": alone, "ms": [*alone, *extra]}, "H")
+        pixels = np.array(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+        left = pixels[:, : pixels.shape[1] // 2]
+        seen.append([int((np.abs(left - c).sum(-1) < 30).sum()) for c in (BLUE, GREEN)])
+    (blue, no_green), (no_blue, green) = seen
+    assert (no_green, no_blue) == (0, 0)
+    assert min(blue, green) > 0
