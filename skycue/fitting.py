@@ -122,12 +122,13 @@ def fit_method(
         return FittedMethod(method, config)
     if encoder.dtype == torch.float16:
         raise DeviceError("float16 is too coarse to train in: use --dtype bfloat16 or float32.")
-    if type(method).start_from is not PromptMethod.start_from:
-        method.start_from(encoder.encode(paths, method.needs), labels, prompt_names)
+    whole = _encode_whole(paths, config, encoder, method)
+    if method.starts_from_images:
+        method.start_from(whole, labels, prompt_names)
     if config.multi_label is not None:
-        _set_level(method, encoder.encode(paths, method.needs), labels, prompt_names, encoder)
+        _set_level(method, whole, labels, prompt_names, encoder)
     start = {name: p.detach().clone() for name, p in method.learned_parameters().items()}
-    inputs_of = _inputs_of_batch(paths, config, encoder, seed, method)
+    inputs_of = _inputs_of_batch(paths, whole, config, encoder, seed, method)
     device = encoder.clip.device
 
     def loss_of(batch: Batch) -> Tensor:
@@ -221,8 +222,24 @@ def _set_level(
         method.set_level(inputs.to(device), labels.to(device), prompt_names)
 
 
+def _encode_whole(
+    paths: Sequence[Path], config: SceneConfig, encoder: SceneEncoder, method: PromptMethod
+) -> ImageInputs:
+    """Encode what is read of whole images, once.
+
+    That is captions alone where each batch has crops of its own, unless images are looked at before
+    training too. A caption describes the whole image, so it is encoded once; that is the released behaviour.
+    """
+    needs = method.needs | method.loss_needs
+    looks_first = method.starts_from_images or config.multi_label is not None
+    if config.train.augment == "released" and not looks_first:
+        return encoder.encode(paths, needs & {"caption"})
+    return encoder.encode(paths, needs - {"pixels"})
+
+
 def _inputs_of_batch(
     paths: Sequence[Path],
+    whole: ImageInputs,
     config: SceneConfig,
     encoder: SceneEncoder,
     seed: int,
@@ -233,13 +250,12 @@ def _inputs_of_batch(
     Pixels are read for each batch: those of all images would not fit in memory.
     """
     needs = method.needs | method.loss_needs
-    # A caption describes the whole image, so it is encoded once; that is the released behaviour.
     is_cropped = config.train.augment == "released"
     held = needs & {"caption"} if is_cropped else needs - {"pixels"}
-    inputs, reader = encoder.encode(paths, held), encoder.without_store()
+    reader = encoder.without_store()
 
     def inputs_of(batch: Batch) -> ImageInputs:
-        known = inputs.select(batch.indices)
+        known = whole.select(batch.indices)
         if held == needs:
             return known
         chosen = [paths[index] for index in batch.indices.tolist()]

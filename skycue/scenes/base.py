@@ -79,6 +79,8 @@ class PromptMethod(nn.Module, ABC):
     """Whether class names that were not trained on can be scored."""
     trains: ClassVar[Literal["nothing", "gradient", "solver"]] = "gradient"
     """How it learns: not at all, by the training loop, or in closed form by `solve`."""
+    starts_from_images: ClassVar[bool] = False
+    """Whether training images set the start of training, by `start_from`."""
 
     def __init__(self, clip: Clip) -> None:
         super().__init__()
@@ -145,7 +147,7 @@ class PromptMethod(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} does not learn in closed form")
 
     def start_from(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> None:
-        """Set the start of training by the training images; most methods need not.
+        """Set the start of training by the training images, if `starts_from_images`.
 
         Args:
             inputs: All training images, B of them, without random crops.

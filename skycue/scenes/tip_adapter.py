@@ -174,6 +174,7 @@ class TipAdapterF(TipAdapter):
     """Tip-Adapter whose keys are learned, from the training images on."""
 
     trains: ClassVar[Literal["nothing", "gradient", "solver"]] = "gradient"
+    starts_from_images: ClassVar[bool] = True
 
     def start_from(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> None:
         """Remember the training images; see `TipAdapter.solve`."""
