@@ -228,7 +228,8 @@ def _encode_whole(
     """Encode what is read of whole images, once.
 
     That is captions alone where each batch has crops of its own, unless images are looked at before
-    training too. A caption describes the whole image, so it is encoded once; that is the released behaviour.
+    training too. A caption describes the whole image, so it is encoded once; that is the released
+    behaviour.
     """
     needs = method.needs | method.loss_needs
     looks_first = method.starts_from_images or config.multi_label is not None
