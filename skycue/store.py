@@ -10,6 +10,7 @@ shards with the oldest dates go. One that another process removed is simply not 
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -159,7 +160,7 @@ class EncodingStore:
         """Open a shard, which is in use now; None where it is gone or damaged."""
         try:
             os.utime(shard)
-            return safe_open(shard, framework="pt")
+            return _open_shard(shard)
         except FileNotFoundError:  # removed by another process since it was found
             pass
         except SafetensorError as error:
@@ -258,7 +259,7 @@ class EncodingStore:
             if shard in index.shards:
                 continue
             try:
-                with safe_open(shard, framework="pt") as file:
+                with _open_shard(shard) as file:
                     index.add(shard, json.loads(file.metadata()[KEYS]))
             except FileNotFoundError:
                 continue
@@ -272,6 +273,20 @@ class EncodingStore:
         if not self._told_why_not:
             logger.warning("encodings are not kept: %s", reason)
             self._told_why_not = True
+
+
+def _open_shard(shard: Path) -> safe_open:
+    """Open a shard; `FileNotFoundError` where another process has removed it.
+
+    safetensors opens a file twice, for its header and as a storage of torch, which says
+    `RuntimeError` where the file went in between.
+    """
+    try:
+        return safe_open(shard, framework="pt")
+    except RuntimeError as error:
+        if f"({errno.ENOENT})" not in str(error):
+            raise
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(shard)) from error
 
 
 def default_cache_folder() -> Path:

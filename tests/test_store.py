@@ -165,6 +165,28 @@ def test_windows_far_apart_from_top_to_bottom_lie_in_different_parts() -> None:
     assert key._replace(y=-100).part == "ab--1"
 
 
+@pytest.mark.parametrize("looks_first", [True, False])
+def test_what_goes_while_it_is_opened_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks_first: bool
+) -> None:
+    """A file is opened twice: safetensors reads its header and lets torch open it again."""
+    store = EncodingStore(tmp_path)
+    store.save("embedding", ["a"], torch.ones(1, 2))
+    from_file = torch.UntypedStorage.from_file
+
+    def remove_and_open(path: str, *args: object, **options: object) -> object:
+        Path(path).unlink()
+        return from_file(path, *args, **options)
+
+    reader = EncodingStore(tmp_path) if looks_first else store
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.UntypedStorage, "from_file", remove_and_open)
+        assert reader.load("embedding", ["a"]) == {}
+    assert not list(tmp_path.rglob("*.safetensors"))
+    reader.save("embedding", ["a"], torch.full((1, 2), 3.0))
+    assert reader.load("embedding", ["a"])["a"].tolist() == [3, 3]
+
+
 def test_only_shards_and_what_killed_writers_left_are_removed(tmp_path: Path) -> None:
     store = EncodingStore(tmp_path, max_bytes=5000)
     model = tmp_path / "embedding" / "model.safetensors"
