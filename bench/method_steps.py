@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from bench.networks import CLASS_NAMES, Size, gradients, random_captions, random_clip
@@ -37,10 +38,13 @@ from skycue.data.images import read_image
 from skycue.encoding import TOWER_FIELDS, computed_fields, tower_fields
 from skycue.scenes.base import ImageInputs, Need, PromptMethod
 from skycue.scenes.registry import METHODS, build_method
+from skycue.scenes.tip_adapter import TipAdapter
 
 Side = Literal["ours", "the released way"]
 
 N_CLASSES = 22
+N_SHOTS = 16
+"""Images of each class that a method remembers, if it does."""
 N_SCORED = 8
 """Images that are scored at once."""
 ENCODED_AT_ONCE = 4
@@ -111,6 +115,8 @@ def build_case(name: str, folder: Path, size: Size, n_classes: int, n_images: in
     with torch.no_grad():
         for parameter in method.learned_parameters().values():
             parameter.add_(torch.randn_like(parameter), alpha=MOVED)
+    if isinstance(method, TipAdapter):
+        remember(method, CLASS_NAMES[:n_classes])
     paths = write_tiles(folder, n_images)
     captions = random_captions(n_images)
     return Case(
@@ -124,16 +130,30 @@ def build_case(name: str, folder: Path, size: Size, n_classes: int, n_images: in
     )
 
 
+def remember(method: TipAdapter, class_names: Sequence[str]) -> None:
+    """Let a method remember random images."""
+    n_images = N_SHOTS * len(class_names)
+    embedding = F.normalize(torch.randn(n_images, method.clip.config.embed_dim), dim=-1)
+    labels = torch.arange(n_images) % len(class_names)
+    method.solve(ImageInputs(embedding=embedding), labels, class_names)
+
+
 @torch.no_grad()
 def encode_whole(method: PromptMethod, paths: Sequence[Path], captions: Tensor) -> ImageInputs:
-    """Encode images as they are kept, few at once, so that no peak of memory comes from here."""
+    """Encode images as they are kept, few at once, so that no peak of memory comes from here.
+
+    Pixels, where the loss reads them, are decoded already.
+    """
     side, needs = method.clip.config.image.image_size, _tower_needs(method.needs)
-    parts = []
+    parts, squares = [], []
     for start in range(0, len(paths), ENCODED_AT_ONCE):
         images = [read_image(path) for path in paths[start : start + ENCODED_AT_ONCE]]
         pixels = torch.stack([preprocess(image, side) for image in images])
         parts.append(tower_fields(method.clip, pixels, needs))
+        squares.append(pixels)
     fields = {name: torch.cat([part[name] for part in parts]) for name in needs}
+    if "pixels" in method.loss_needs:
+        fields["pixels"] = torch.cat(squares)
     return ImageInputs(**fields, caption=captions)
 
 
@@ -151,7 +171,7 @@ def encode_crops(
     crops = [random_resized_crop(read_image(path), side, generator) for path in paths]
     pixels, needs = torch.stack(crops), _tower_needs(method.needs)
     fields = [computed_fields(method.clip, pixels, needs) for _ in range(passes)][-1]
-    return ImageInputs(**fields, caption=captions)
+    return ImageInputs(**fields, caption=captions, pixels=pixels)
 
 
 def _tower_needs(needs: Collection[Need]) -> list[Need]:
@@ -216,7 +236,10 @@ def measure_memory(name: str, options: Options, size: Size, n_classes: int) -> l
     """Measure the peak of a step and of scoring, each side in a process of its own."""
     sides: tuple[Side, ...] = ("ours", "the released way")
     results = []
-    for what, work in (("a step", step_alone), ("scoring", score_alone)):
+    works = {"a step": step_alone, "scoring": score_alone}
+    if METHODS[name][0].trains != "gradient":
+        del works["a step"]
+    for what, work in works.items():
         n_images = WAYS[name].batch if work is step_alone else N_SCORED
         found: dict[str, float] = {
             side: run_alone(work, name, side, size, n_classes, options=options)[1] for side in sides
@@ -243,6 +266,7 @@ def score_alone(name: str, side: Side, size: Size, n_classes: int) -> None:
 
 def loss_and_gradients(method: PromptMethod, loss_of: Callable[[], Tensor]) -> list[Tensor]:
     """Return the loss and the gradient of every learned parameter."""
+    method.chance = torch.Generator().manual_seed(SEED)
     loss = loss_of()
     return [loss.detach(), *gradients(loss, list(method.learned_parameters().values()))]
 
@@ -263,9 +287,10 @@ def steps(method: PromptMethod, loss_of: Callable[[], Tensor]) -> Callable[[], N
 def measure(
     name: str, options: Options, *, size: Size = "ViT-B/16", n_classes: int = N_CLASSES
 ) -> list[Result]:
-    """Ask of a method how fast it learns and scores, and what memory it takes."""
+    """Ask of a method how fast it learns, if it does, and scores, and what memory it takes."""
+    learns = METHODS[name][0].trains == "gradient"
     return [
-        *measure_step(name, options, size, n_classes),
+        *(measure_step(name, options, size, n_classes) if learns else []),
         measure_scoring(name, options, size, n_classes),
         *measure_memory(name, options, size, n_classes),
     ]

@@ -14,6 +14,7 @@ from skycue.scenes.applenet import APPLeNet
 from skycue.scenes.base import ImageInputs, PromptMethod
 from skycue.scenes.bimors import BiMoRS
 from skycue.scenes.cocoop import CoCoOp
+from skycue.scenes.csaw import CSAW, cross_correlation_loss
 from skycue.scenes.stylip import StyLIP
 
 
@@ -47,6 +48,39 @@ def applenet_loss(
     assert isinstance(method, APPLeNet)
     penalty = method.config.redundancy_weight * method.redundancy(method.contexts(inputs))
     return F.cross_entropy(applenet_logits(method, inputs, class_names), labels) + penalty
+
+
+def csaw_logits(method: PromptMethod, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
+    """Shift the context by visual tokens; the image embedding passes the projector."""
+    assert isinstance(method, CSAW)
+    view = method.view(inputs)
+    return image_by_image(method.clip, view.embedding, view.contexts, class_names)
+
+
+def csaw_loss(
+    method: PromptMethod, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]
+) -> Tensor:
+    """Encode the classes of each whole image and of its puzzle; the tower sees the puzzle anew."""
+    assert isinstance(method, CSAW)
+    config, pixels = method.config, inputs.require("pixels")
+    whole, puzzled = method.view(inputs), method.view(method.puzzled_inputs(pixels))
+    logits, redundancy = [], method.redundancy(puzzled.contexts)
+    for of_whole, of_puzzle, embedding in zip(
+        whole.contexts, puzzled.contexts, puzzled.embedding, strict=True
+    ):
+        first, second = (
+            encode_classes(method.clip, context[None], class_names)[0]
+            for context in (of_whole, of_puzzle)
+        )
+        logits.append(logits_of(method.clip, embedding[None], (first + second) / 2)[0])
+    share = config.self_supervised_share
+    agreement = cross_correlation_loss(whole.embedding, puzzled.embedding)
+    reconstruction = F.mse_loss(method.decoder(puzzled.embedding), pixels)
+    return (
+        F.cross_entropy(torch.stack(logits), labels)
+        + (1 - share) * config.redundancy_weight * redundancy
+        + share * (config.agreement_weight * agreement + reconstruction)
+    )
 
 
 def stylip_logits(method: PromptMethod, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:

@@ -15,6 +15,7 @@ from skycue.scenes.clip_adapter import ClipAdapter
 from skycue.scenes.coop import CoOp
 from skycue.scenes.kgcoop import KgCoOp
 from skycue.scenes.prograd import ProGrad
+from skycue.scenes.tip_adapter import TipAdapter
 
 
 def coop_logits(method: PromptMethod, inputs: ImageInputs, class_names: Sequence[str]) -> Tensor:
@@ -68,3 +69,15 @@ def clip_adapter_logits(
     share, images = method.config.image_ratio, inputs.require("embedding")
     mixed = share * method.image_adapter(images) + (1 - share) * images
     return logits_of(method.clip, F.normalize(mixed, dim=-1), classes)
+
+
+def tip_adapter_logits(
+    method: PromptMethod, inputs: ImageInputs, class_names: Sequence[str]
+) -> Tensor:
+    """Ask the remembered images; the templates' class embeddings are known before."""
+    assert isinstance(method, TipAdapter)
+    images = inputs.require("embedding")
+    affinity = images @ method.keys.T
+    recalled = (-1 * (method.beta - method.beta * affinity)).exp() @ method.values
+    classes = method._text.class_embeddings(class_names)
+    return logits_of(method.clip, images, classes) + recalled * method.alpha

@@ -18,9 +18,17 @@ from bench.released_per_image import (
     applenet_loss,
     bimors,
     cocoop_logits,
+    csaw_logits,
+    csaw_loss,
     stylip_logits,
 )
-from bench.released_shared import clip_adapter_logits, coop_logits, kgcoop_loss, prograd_loss
+from bench.released_shared import (
+    clip_adapter_logits,
+    coop_logits,
+    kgcoop_loss,
+    prograd_loss,
+    tip_adapter_logits,
+)
 from skycue.scenes.base import ImageInputs, PromptMethod
 
 Logits = Callable[[PromptMethod, ImageInputs, Sequence[str]], Tensor]
@@ -85,6 +93,9 @@ WAYS: dict[str, Way] = {
     "vpt": Way(batch=4, logits=vpt_logits, same_target=DEEP),
     "stylip": Way(batch=4, logits=stylip_logits, same_target=PER_IMAGE),
     "applenet": Way(batch=4, logits=applenet_logits, loss=applenet_loss, same_target=PER_IMAGE),
+    "c-saw": Way(batch=4, logits=csaw_logits, loss=csaw_loss),
     "clip-adapter": Way(batch=32, logits=clip_adapter_logits, settings=(("template", "photo"),)),
+    "tip-adapter": Way(batch=256, logits=tip_adapter_logits),
+    "tip-adapter-f": Way(batch=256, logits=tip_adapter_logits),
 }
 """The way of each method by its name."""
