@@ -1,17 +1,19 @@
-"""Ask all questions and write `docs/benchmarks.md`.
+"""Ask questions and put the answers into the table of `docs/benchmarks.md`.
 
-    python -m bench [--threads N] [--clock wall|cpu] [-o FILE]
+    python -m bench [SCRIPT ...] [--threads N] [--rounds N] [--clock wall|cpu] [-o PAGE]
 
-Each script runs in a process of its own, one after the other.
+Each script runs in a process of its own, one after the other, all if none is named. Its rows of the
+table are replaced when it has ended; other rows, and the text around the table, stay.
 """
 
 import argparse
-import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -40,31 +42,9 @@ SCRIPTS = (
 )
 """The questions, in the order of the table; how each is asked stands in its script."""
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-HEADER = """# Speed and memory
-
-Made by `make bench` (`python -m bench`), which runs every script of `bench/`; each of them runs
-alone too, such as `python -m bench.text_encoding`. A script says in its first lines what it
-compares. Both sides of a ratio have the same inputs, float32 and the same threads; their outputs
-and gradients are compared first (largest difference at most 1e-4 of the largest value); then they
-run in turns and the best of a few rounds counts. The reference is the straightforward way, written
-in `bench/reference.py` and `bench/released_ways.py`, or that of `transformers` where its name
-stands.
-Weights are random, which changes no time, except where `mini` is named. Peak memory is that of a
-process that does nothing else, PyTorch included.
-
-Measured {date}, PyTorch {torch}, {machine}, {cores} cores, threads used: {threads}, {clock}.
-The matrix rate (GFLOP/s, float32) is that of the same run; load is the machine's average number of
-running processes in that minute: above {cores}, others took part of the machine, and commands timed
-by the wall clock would be quicker on a quiet one.
-
-| question | answer | target | met | how | threads | matrix rate | load |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+TABLE = """| script | question | answer | target | met | how | measured |
+| --- | --- | --- | --- | --- | --- | --- |
 """
-CLOCKS: dict[Clock, str] = {
-    "wall": "by the wall clock",
-    "cpu": "by\nprocessor time, without waiting for other processes (whole commands: "
-    "by the\nwall clock)",
-}
 
 
 def ask(script: str, options: Options) -> list[Result]:
@@ -77,17 +57,26 @@ def ask(script: str, options: Options) -> list[Result]:
     return [Result.model_validate_json(line) for line in answer.stdout.splitlines()]
 
 
-def page(results: list[Result], options: Options) -> str:
-    """Return the page with the table."""
-    header = HEADER.format(
-        date=datetime.now(UTC).date().isoformat(),
-        torch=torch.__version__,
-        machine=_processor(),
-        cores=os.cpu_count(),
-        threads=options.threads,
-        clock=CLOCKS[options.clock],
-    )
-    return header + "".join(f"{result.row()}\n" for result in results)
+def with_rows(page: str, script: str, rows: Sequence[str]) -> str:
+    """Replace the rows of one script in the table of a page; scripts stand in their order.
+
+    Raises:
+        ValueError: If the page has no such table.
+    """
+    before, head, table = page.partition(TABLE)
+    if not head:
+        raise ValueError(f"no table of benchmarks that begins with {TABLE.splitlines()[0]!r}.")
+    lines = table.splitlines(keepends=True)
+    n_rows = next((n for n, line in enumerate(lines) if not line.startswith("|")), len(lines))
+    others = [line for line in lines[:n_rows] if _script_of(line) != script]
+    place = SCRIPTS.index(script)
+    earlier = [line for line in others if SCRIPTS.index(_script_of(line)) < place]
+    own = [f"| `{script}` {row}\n" for row in rows]
+    return before + head + "".join([*earlier, *own, *others[len(earlier) :], *lines[n_rows:]])
+
+
+def _script_of(row: str) -> str:
+    return row.split("`", 2)[1]
 
 
 def _processor() -> str:
@@ -99,20 +88,26 @@ def _processor() -> str:
 
 
 def main() -> None:
-    """Run what can be run here and write the page."""
+    """Run scripts, and write the page after each."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help="all, if none is named")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
-    parser.add_argument("-o", "--output", type=Path, default=PAGE)
+    parser.add_argument("--clock", choices=list(get_args(Clock)), default="wall")
+    parser.add_argument("-o", "--output", type=Path, default=PAGE, metavar="PAGE")
     given = parser.parse_args()
+    if unknown := sorted(set(given.scripts) - set(SCRIPTS)):
+        parser.error(f"no script {unknown[0]!r}; there are {', '.join(SCRIPTS)}")
     options = Options(given.threads, given.rounds, given.clock)
-    scripts = list(SCRIPTS)
-    if not DATA.is_dir():
+    scripts = list(given.scripts or SCRIPTS)
+    if "fit_time" in scripts and not DATA.is_dir():
         scripts.remove("fit_time")
         print(f"fit_time is left out: no images in {DATA}", file=sys.stderr)
-    results = [result for script in scripts for result in ask(script, options)]
-    given.output.write_text(page(results, options), encoding="utf-8")
+    today, machine = datetime.now(UTC).date().isoformat(), _processor()
+    for script in scripts:
+        rows = [result.row(today, machine) for result in ask(script, options)]
+        page = with_rows(given.output.read_text(encoding="utf-8"), script, rows)
+        given.output.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -60,13 +60,15 @@ class Result(BaseModel, frozen=True, extra="forbid"):
     load: float = 0.0
     """Average number of running processes in the minute before the end."""
 
-    def row(self) -> str:
-        """Return the answer as a row of a Markdown table."""
+    def row(self, date: str, machine: str) -> str:
+        """Return the answer as a row of a Markdown table, without its first cell."""
         verdict = "" if self.target == NO_TARGET else "yes" if self.met else "no"
-        conditions = f"{self.threads} | {self.matmul_gflops:.0f} | {self.load:.1f}"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        clock = "processor time, " if self.clock == "cpu" else ""
+        rate = f"{threads} at {self.matmul_gflops:.0f} GFLOP/s"
         return (
             f"| {self.question} | {self.answer} | {self.target} | {verdict} | {self.detail} "
-            f"| {conditions} |"
+            f"| {date}, {clock}{rate}, load {self.load:.1f}, {machine}, PyTorch {self.torch} |"
         )
 
 

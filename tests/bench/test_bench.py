@@ -11,7 +11,7 @@ from bench import (
     scoring,
     text_encoding,
 )
-from bench.__main__ import page
+from bench.__main__ import PAGE, SCRIPTS, TABLE, with_rows
 from bench.networks import CLASS_NAMES, random_bimors, random_clip, random_inputs
 from bench.reference import bimors_logits, encode_classes
 from bench.timing import DifferentOutputsError, Options, Result, best_times, largest_difference
@@ -104,14 +104,33 @@ def test_help_is_asked_of_this_installation() -> None:
     assert result.answer.endswith(" s")
 
 
-def test_the_page_has_a_row_for_each_result() -> None:
+def test_a_row_tells_the_answer_and_how_it_was_measured() -> None:
     result = Result(question="q", answer="12x", target="at least 10x", met=True, detail="d", load=2)
     again = Result.model_validate_json(result.model_dump_json())
-    unasked = result.model_copy(update={"target": "none"})
-    assert page([again, unasked], ONCE).splitlines()[-2:] == [
-        "| q | 12x | at least 10x | yes | d | 0 | 0 | 2.0 |",
-        "| q | 12x | none |  | d | 0 | 0 | 2.0 |",
-    ]
+    assert again.row("2026-11-30", "EPYC") == (
+        "| q | 12x | at least 10x | yes | d "
+        "| 2026-11-30, 0 threads at 0 GFLOP/s, load 2.0, EPYC, PyTorch  |"
+    )
+    unasked = result.model_copy(update={"target": "none", "clock": "cpu", "threads": 1})
+    assert "| none |  | d | today, processor time, 1 thread" in unasked.row("today", "EPYC")
+
+
+def test_the_rows_of_a_script_are_replaced_and_all_else_stays() -> None:
+    page = f"before\n\n{TABLE}| `scoring` | old |\n| `tiling` | kept |\n\nafter\n"
+    expected = f"before\n\n{TABLE}| `scoring` | new |\n| `tiling` | kept |\n\nafter\n"
+    assert with_rows(page, "scoring", ["| new |"]) == expected
+    assert with_rows(expected, "server", ["| 1 |", "| 2 |"]) == expected.replace(
+        "| `tiling`", "| `server` | 1 |\n| `server` | 2 |\n| `tiling`"
+    )
+    assert with_rows(TABLE, "tiling", ["| first |"]) == f"{TABLE}| `tiling` | first |\n"
+    with pytest.raises(ValueError, match="no table of benchmarks"):
+        with_rows("text\n", "tiling", [])
+
+
+def test_the_published_page_has_the_table_with_rows_of_scripts_that_exist() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert all(with_rows(page, script, []) for script in SCRIPTS)
+    assert with_rows(page, "scoring", []) != page
 
 
 def test_rendering_is_told_in_images_a_second() -> None:
