@@ -198,7 +198,8 @@ class RegionDescriber:
 
         Args:
             pairs: An image of this describer and a box in its pixels each.
-            ask: A question in place of the model's own, for models that take any.
+            ask: A question in place of the model's own, for models that take any; `<bbox>` in it
+                stands for the box, and goes before one that lacks it.
             temperature: 0 takes the likeliest words; above, words are drawn.
             seed: Of the drawn words.
             told: Is told the number of a pair and its caption so far, word by word; the final
@@ -305,7 +306,8 @@ class EncodedRegions:
 
         Args:
             boxes: x_min, y_min, x_max, y_max in pixels of the image.
-            ask: A question in place of the model's own, for models that take any.
+            ask: A question in place of the model's own, for models that take any; `<bbox>` in it
+                stands for the box, and goes before one that lacks it.
             temperature: 0 takes the likeliest words; above, words are drawn.
             seed: Of the drawn words.
 

@@ -210,6 +210,14 @@ def test_a_question_is_refused_or_used(encoded: EncodedRegions) -> None:
     assert [a.caption for a in own] != [a.caption for a in other]
 
 
+def test_a_question_without_a_place_for_the_box_is_about_the_box_all_the_same() -> None:
+    reasoner = TINY.reasoner.model_copy(update={"takes_questions": True})
+    config = WHOLE.model_copy(update={"reasoner": reasoner, "region_layers": (0, 1)})
+    encoded = RegionDescriber(build_network(config)).encode(picture())
+    captions = [answer.caption for answer in encoded.describe_all(BOXES, ask="what is this?")]
+    assert len(set(captions)) == len(BOXES)
+
+
 def test_a_caption_that_the_bound_ended_is_flagged(encoded: EncodedRegions) -> None:
     cut = "the caption was cut at its longest length"
     reasoner = TINY.reasoner.model_copy(update={"max_tokens": 8})

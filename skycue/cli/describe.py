@@ -53,7 +53,7 @@ def describe(
     out_crs: Annotated[
         str | None, typer.Option(metavar="CRS", help="Of that file; else the image's own.")
     ] = None,
-    ask: Annotated[str | None, typer.Option(help="Ask this in place of the usual.")] = None,
+    ask: Annotated[str | None, typer.Option(help="A question; <bbox> in it is the box.")] = None,
     model: Annotated[
         str, typer.Option(metavar="NAME", help="`mini`, a folder, or a name on the hub.")
     ] = "mini",

@@ -40,7 +40,8 @@ class ReasonerConfig(Config):
     question: str = "<bbox>"
     """What is asked where a user asks nothing; `<bbox>` stands for the region token."""
     takes_questions: bool = False
-    """The model was trained on more than one question, so that a user may ask another."""
+    """The model was trained on more than one question, so that a user may ask another; the words
+    about the region stand before one that lacks `<bbox>`."""
     box_input: Literal["token", "text", "none"] = "token"
     """How the box enters: as a region token, as its coordinates in text, or not at all."""
     seg_state: Literal["before", "at"] = "before"
@@ -120,7 +121,8 @@ class Reasoner(nn.Module):
             image_tokens: Of each prompt's image, before their projection, [R, N, V].
             region_tokens: One a prompt, [R, W].
             boxes: Shares of the image, [R, 4], for prompts that name coordinates.
-            question: Asked in place of the configured one; it may hold `<bbox>`.
+            question: Asked in place of the configured one; where it lacks `<bbox>`, the words that
+                stand for the region in the configured one go before it.
 
         Returns:
             Token embeddings, [R, P, W].
@@ -133,7 +135,7 @@ class Reasoner(nn.Module):
                 "this model was trained on one question and takes no other: leave --ask out, or "
                 "use a model trained on questions, such as GLaMM's."
             )
-        words = self.config.prompt.replace("{question}", question or self.config.question)
+        words = self.config.prompt.replace("{question}", self._question(question))
         if self.config.box_input != "token":
             words = words.replace(BOX, "{box}" if self.config.box_input == "text" else "")
         rows = [self._ids(words, box) for box in boxes.tolist()]
@@ -144,6 +146,13 @@ class Reasoner(nn.Module):
         place = int((ids[0] == self.language.id_of(IMAGE)).int().argmax())
         images = self.projector(image_tokens).to(embedded.dtype)
         return torch.cat([embedded[:, :place], images, embedded[:, place + 1 :]], dim=1)
+
+    def _question(self, asked: str | None) -> str:
+        """Return the question, with the model's own words about the region if it has none."""
+        own = self.config.question
+        if asked is None or self.config.box_input == "none" or BOX in asked:
+            return own if asked is None else asked
+        return f"{own[: own.index(BOX)].split(' ')[-1]}{BOX} {asked}"
 
     def _ids(self, words: str, box: Sequence[float]) -> list[int]:
         """Return the prompt's ids.

@@ -228,6 +228,33 @@ def test_a_question_is_refused_by_a_model_of_one_question_and_used_by_others() -
     assert asked.shape[1] == plain.shape[1] - 1 + n_words
 
 
+@pytest.mark.parametrize(
+    ("own", "asked", "read"),
+    [
+        ("<bbox>", "what is this?", "<bbox> what is this?"),
+        ("Tell of the region1<bbox>, please.", "what is this?", "region1<bbox> what is this?"),
+        ("Tell of <bbox> and <bbox>.", "what is by <bbox>?", "what is by <bbox>?"),
+    ],
+)
+def test_a_question_that_names_no_box_has_the_words_about_the_region_before_it(
+    own: str, asked: str, read: str
+) -> None:
+    reasoner = build(takes_questions=True, question=own)
+    found = reasoner.embed_prompts(IMAGES, REGIONS, BOXES, asked)
+    assert_close(found, build(question=read).embed_prompts(IMAGES, REGIONS, BOXES))
+    assert (found[0] - found[1]).abs().sum(-1).ne(0).sum() == N + 1  # image tokens and the box
+
+
+def test_a_question_without_a_box_keeps_coordinates_and_a_model_without_boxes_has_none() -> None:
+    spelled = build(takes_questions=True, question="at <bbox>", box_input="text")
+    found = spelled.embed_prompts(IMAGES, REGIONS, BOXES, "what?")
+    named = build(question="<bbox> what?", box_input="text").embed_prompts(IMAGES, REGIONS, BOXES)
+    assert_close(found, named)
+    blind = build(takes_questions=True, question="what is there?", box_input="none")
+    same = build(question="what?", box_input="none").embed_prompts(IMAGES, REGIONS, BOXES)
+    assert_close(blind.embed_prompts(IMAGES, REGIONS, BOXES, "what?"), same)
+
+
 def test_a_prompt_that_leaves_no_room_is_refused_with_the_numbers() -> None:
     reasoner = build(TINY.language.model_copy(update={"max_positions": 28}))
     prompts = prompts_of(reasoner)  # 1 + 3 + 1 tokens

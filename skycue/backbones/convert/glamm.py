@@ -63,6 +63,9 @@ QUESTION = (
     "answer."
 )
 """Its question about a region, and how it asks for masks."""
+SMALL_BOX = 0.125
+"""A box under this share of the image's longer side is answered on a window around it, where it is
+as large a share: 3 of CLIP's patches along a side, 8 of SAM's. Our choice; GLaMM sees it whole."""
 MAX_TOKENS, MAX_PHRASES = 512, 32
 """Its limit for an answer, and ours for the phrases in one."""
 
@@ -257,6 +260,8 @@ def _model_config(config: GlammConfig, state: Mapping[str, Tensor]) -> dict[str,
         "image_grid": None,
         "segmenter": measure_sam(sam).model_dump(mode="json"),
         "windows": [],
+        "small_box": SMALL_BOX,
+        "small_box_window": 1 / SMALL_BOX,
         "view_grid": 0,
         "region_layers": [last - LEVEL_STEP * back for back in reversed(range(n_levels))],
         "region_encoder": _region_config(state, n_levels),

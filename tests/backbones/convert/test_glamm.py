@@ -18,14 +18,16 @@ from torch.testing import assert_close
 from skycue.backbones.clip import Clip, ClipConfig
 from skycue.backbones.clip_folder import save_clip
 from skycue.backbones.convert import convert
-from skycue.backbones.convert.glamm import PROMPT, QUESTION
+from skycue.backbones.convert.glamm import PROMPT, QUESTION, SMALL_BOX
 from skycue.backbones.sam import SAM_MEAN
 from skycue.backbones.segmenter import MaskFeatures
 from skycue.backbones.text import TextConfig
 from skycue.backbones.vit import ImageConfig
 from skycue.backbones.vocabulary import load_tokenizer
+from skycue.config import load_config, shipped_configs
 from skycue.errors import CheckpointError, SkycueError
 from skycue.region_network import load_network
+from skycue.region_recipe import RegionTrainingConfig
 from skycue.regions.clvnet import ClvNet, ClvNetConfig, ImageTokens, Queries
 from skycue.regions.mask_decoder import MaskDecoderConfig
 from skycue.regions.reasoner import Read
@@ -314,6 +316,16 @@ def test_a_vocabulary_of_llamas_kind_is_read_and_cuts_as_glamms_does(tmp_path: P
     assert " <" not in QUESTION
     assert tokenizer.eos_token == "</s>"
     assert tokenizer.pad_token == "<unk>"
+
+
+@pytest.mark.parametrize("name", ["glamm_7b", "geopixeld_7b"])
+def test_recipes_on_glamm_say_what_the_converted_folder_says(network: ClvNet, name: str) -> None:
+    ours = load_config(RegionTrainingConfig, shipped_configs()[name]).model
+    config = network.config
+    assert (config.small_box, config.small_box_window) == (SMALL_BOX, 1 / SMALL_BOX)
+    assert (ours.small_box, ours.small_box_window) == (config.small_box, config.small_box_window)
+    assert (ours.windows, ours.view_grid) == (config.windows, config.view_grid)
+    assert ours.reasoner == config.reasoner
 
 
 def test_an_architecture_is_not_to_be_named(source: Path, tmp_path: Path) -> None:
