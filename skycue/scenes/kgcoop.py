@@ -4,7 +4,9 @@ An independent implementation of Yao, Zhang and Xu, "Visual-Language Prompt Tuni
 Knowledge-guided Context Optimization", CVPR 2023, https://arxiv.org/abs/2303.13283, section 3.2.
 The paper's L_kg is the mean squared distance between learned and template embeddings, the released
 code's one minus their mean cosine. Embeddings have unit length, so the first is twice the second:
-we compute the second, with the release's weight, and the paper's formula is `weight: 16`.
+we compute the second, with the release's weight, and the paper's formula is `weight: 16`. The
+templates are our ensemble for aerial images (released: one template for each dataset, such as
+`template: "a centered satellite photo of {}."`).
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,9 @@
 
 An independent implementation of Khattak et al., "MaPLe: Multi-modal Prompt Learning", CVPR 2023,
 https://arxiv.org/abs/2210.03117, section 3.2. Image tokens stand behind the patch tokens, and words
-of `init_words` beyond `n_ctx` stay fixed before the class name, both as in the authors' released
-code.
+of `init_words` beyond `n_ctx` ("of a") stay fixed before the class name, both as in the authors'
+released code. The paper's prompt is of learned tokens and the class name alone, which
+`init_words: a photo` gives.
 """
 
 import copy

@@ -6,16 +6,18 @@ raise the distance from the zero-shot predictions, its part along that distance'
 taken off. The rule holds for each parameter tensor by itself, as in the released code; here that
 is one, the context.
 
-Differs from the release: the context starts from the words "a photo of a", the setting in which
-CoOp and its heirs are compared; with `n_ctx: 16`, the release's number, the tokens before the words
-start from noise (released: zeros).
+Differs from the release: the context starts from the words "a photo of a" alone, the setting in
+which CoOp and its heirs are compared; with `n_ctx: 16`, the release's number, the tokens before the
+words start from noise (released: zeros, `init: released`). The zero-shot predictions are those of
+our ensemble of templates for aerial images (released: one template for each dataset, such as
+`template: "a centered satellite photo of {}."`).
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from skycue.backbones.clip import Clip
@@ -33,6 +35,17 @@ class ProGradConfig(ContextConfig, TemplateConfig):
     """Share of the contradicting part that is taken off, lambda; 0 is CoOp."""
     temperature: float = Field(default=1.0, gt=0)
     """Both predictions are compared after their logits were divided by this, T."""
+    init: Literal["noise", "released"] = "noise"
+    """Start of the context tokens before `init_words`: noise, or zeros as released."""
+
+    @model_validator(mode="after")
+    def _zeros_stand_before_words(self) -> Self:
+        if self.init == "released" and self.n_ctx is None:
+            raise ValueError(
+                "init: released is of tokens before init_words: say by n_ctx how many there are "
+                "in all, such as 16"
+            )
+        return self
 
 
 class ProGrad(CoOp):
@@ -41,6 +54,9 @@ class ProGrad(CoOp):
     def __init__(self, clip: Clip, config: ProGradConfig) -> None:
         super().__init__(clip, config)
         self.strength, self.temperature = config.strength, config.temperature
+        if config.init == "released":
+            n_words = clip.tokenizer.count(config.init_words)
+            self.context.data[: len(self.context) - n_words] = 0
         self._templates = FrozenText(clip, config.template)
 
     def general_loss(self, logits: Tensor, zero_shot_logits: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Adaptation without Forgetting", ICCV 2023, https://arxiv.org/abs/2307.06948, sec
 parts: losses that tie embeddings and logits to the frozen model (3.2.1, here), a mean of the
 prompts over epochs (3.2.2, `train.epoch_average`), and many templates for the frozen class
 embeddings (3.2.3, `template`). The distances are means over all numbers, as in the authors'
-released code, where the paper writes sums.
+released code, where the paper writes sums; `distance: sum` takes those.
 
 Two things differ from the release. Its 60 templates were made for photos of things; ours are for
 aerial images. It averages embeddings of different lengths over the templates; we bring them to unit
@@ -48,6 +48,9 @@ class PromptSRCConfig(DeepContextConfig, TemplateConfig):
     """Weight of the divergence of the probabilities from frozen ones."""
     template_mean: Literal["unit", "released"] = "unit"
     """Average frozen class embeddings of unit length over templates, or as the tower gives them."""
+    distance: Literal["mean", "sum"] = "mean"
+    """Distances of embeddings as means over their D numbers and the divergence as a mean over the C
+    classes, as released; or as sums over them, as in the paper, D and C times as large."""
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -81,12 +84,12 @@ class PromptSRC(DeepContextMethod):
         return list(self.image_prompts)
 
     def loss(self, inputs: ImageInputs, labels: Tensor, class_names: Sequence[str]) -> Tensor:
-        """Return cross-entropy + 25 |g - g0| + 10 |f - f0| + KL(p0 || p) / C, a scalar.
+        """Return cross-entropy + 25 |g - g0| / D + 10 |f - f0| / D + KL(p0 || p) / C, a scalar.
 
         f and g are the image and class embeddings and p the probabilities; f0, g0 and p0 are those
-        of the frozen CLIP. Distances are means over all numbers; the divergence is a mean over
-        images. Where images show several classes it is still that of the softmax, CLIP's odds
-        between classes.
+        of the frozen CLIP. |.| sums over the D numbers of an embedding; each term is a mean over
+        images or classes. `distance: sum` divides by neither D nor C. Where images show several
+        classes the divergence is still that of the softmax, CLIP's odds between classes.
         """
         images, classes = self.image_embeddings(inputs), self.class_embeddings(class_names)
         logits = self.cosine_logits(images, classes)
@@ -99,10 +102,11 @@ class PromptSRC(DeepContextMethod):
         divergence = F.kl_div(
             logits.log_softmax(-1), frozen_logits.log_softmax(-1), log_target=True, reduction="sum"
         )
-        weights = self.weights
+        weights, is_sum = self.weights, self.weights.distance == "sum"
+        width = classes.shape[-1] if is_sum else 1
         return (
             loss
-            + weights.text_weight * F.l1_loss(classes, frozen_classes)
-            + weights.image_weight * F.l1_loss(images, frozen_images)
-            + weights.logit_weight * divergence / logits.numel()
+            + weights.text_weight * width * F.l1_loss(classes, frozen_classes)
+            + weights.image_weight * width * F.l1_loss(images, frozen_images)
+            + weights.logit_weight * divergence / (len(logits) if is_sum else logits.numel())
         )

@@ -66,6 +66,15 @@ def test_an_untrained_shallow_text_side_is_the_template(tiny_clip: Clip) -> None
     assert_close(method.class_embeddings(CLASSES), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_prompt_of_the_paper_has_no_fixed_words(tiny_clip: Clip) -> None:
+    method = MaPLe(tiny_clip, MaPLeConfig(depth=1, init_words="a photo"))
+    assert len(method.context) == 2
+    assert not len(method.fixed_words)
+    zero_shot = ZeroShot(tiny_clip, ZeroShotConfig(template="a photo {}."))
+    expected = zero_shot.class_embeddings(CLASSES)
+    assert_close(method.class_embeddings(CLASSES), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_text_prompts_learn_from_both_towers(tiny_clip: Clip) -> None:
     method = seeded(tiny_clip, MaPLeConfig())
     prompts = [method.context, *method.deep_prompts]

@@ -144,6 +144,20 @@ def test_it_has_the_parameters_of_the_release_at_its_widths() -> None:
     assert {name: p.numel() for name, p in learned.items()} == {"context": 8_192}
 
 
+def test_the_released_start_has_zeros_before_the_words(tiny_clip: Clip) -> None:
+    prograd = ProGrad(tiny_clip, ProGradConfig(n_ctx=16, init="released"))
+    words = tiny_clip.token_embedding(tiny_clip.tokenize(["a photo of a"]))[0, 1:5]
+    assert torch.equal(prograd.context, torch.cat([torch.zeros(12, 32), words]))
+    assert ProGrad(tiny_clip, ProGradConfig(n_ctx=16)).context[:12].abs().min() > 0
+    from_nothing = ProGradConfig(n_ctx=2, init_words="", init="released")
+    assert not ProGrad(tiny_clip, from_nothing).context.any()
+
+
+def test_zeros_before_words_that_are_all_tokens_are_refused() -> None:
+    with pytest.raises(ConfigError, match="init: released is of tokens before init_words: say by"):
+        load_config(SceneConfig, None, ["method.name=prograd", "method.init=released"])
+
+
 def test_a_temperature_of_zero_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"method.prograd.temperature' is 0: .*greater than 0"):
         load_config(SceneConfig, None, ["method.name=prograd", "method.temperature=0"])

@@ -71,7 +71,8 @@ def loss_by_loops(clip: Clip, method: PromptSRC, weights: PromptSRCConfig) -> fl
             for row, other in zip(ours, frozen, strict=True)
             for a, b in zip(row, other, strict=True)
         ]
-        return sum(pairs) / len(pairs)
+        is_sum = weights.distance == "sum"
+        return sum(pairs) / (len(ours) if is_sum else len(pairs))
 
     cross_entropy = divergence = 0.0
     for image, frozen, label in zip(f, f0, LABELS, strict=True):
@@ -82,7 +83,9 @@ def loss_by_loops(clip: Clip, method: PromptSRC, weights: PromptSRCConfig) -> fl
         cross_entropy
         + weights.text_weight * distance(g, g0)
         + weights.image_weight * distance(f, f0)
-        + weights.logit_weight * divergence / (len(f) * len(g))
+        + weights.logit_weight
+        * divergence
+        / (len(f) * (1 if weights.distance == "sum" else len(g)))
     )
 
 
@@ -92,9 +95,10 @@ def loss_by_loops(clip: Clip, method: PromptSRC, weights: PromptSRCConfig) -> fl
         PromptSRCConfig(),
         PromptSRCConfig(text_weight=3, image_weight=0, logit_weight=7),
         PromptSRCConfig(depth=1, text_weight=0, image_weight=0.5, logit_weight=0),
+        PromptSRCConfig(distance="sum"),
         ALONE,
     ],
-    ids=["published", "without images", "shallow", "alone"],
+    ids=["published", "without images", "shallow", "sums", "alone"],
 )
 def test_the_loss_equals_the_equations_written_as_loops(
     config: PromptSRCConfig, tiny_clip: Clip
