@@ -2,7 +2,10 @@
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021,
 section 3.2, https://arxiv.org/abs/2103.00020. The strength of the penalty is chosen by
-cross-validation inside the training images, so no validation image is needed.
+cross-validation inside the training images, so no validation image is needed. It is chosen by
+accuracy, and of equally accurate penalties the strongest is taken: predictions can be far less sure
+than they are right. Where probabilities matter, give `inverse_penalty`, or choose it by
+log-loss on images of your own.
 """
 
 from collections.abc import Mapping, Sequence
