@@ -108,7 +108,7 @@ class SceneClassifier:
         data = Path(data)
         config = config or config_of(method)
         split = load_split(data)
-        require_known_descriptions(config, split.class_names)
+        require_known_descriptions(config, [split.class_names])
         items = draw(split.train, shots, seed, split.class_names) if _learns(config) else ()
         validation = draw_at_most(split.val, config.validation_shots, seed)
         store = EncodingStore(cache) if cache is not None else None

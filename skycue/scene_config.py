@@ -1,10 +1,10 @@
 """The configuration of a scene classifier: its method, its training, how it reads class names."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from skycue.config import Config
 from skycue.data.class_names import clean_class_names
@@ -25,8 +25,14 @@ class SceneTrainConfig(TrainConfig):
     interpolate: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
     """End between the start and what was learned, at (1 - a) start + a learned (Ilharco et al.,
     "Patching open-vocabulary models by interpolating weights" (PAINT), NeurIPS 2022, section 3,
-    https://arxiv.org/abs/2208.05592). Several values of a: the one that validates best is kept,
-    of equal ones the smallest. None leaves what was learned."""
+    https://arxiv.org/abs/2208.05592). One number a, such as 0.5; or a list, of which the one that
+    validates best is kept, of equal ones the smallest. An empty list leaves what was learned."""
+
+    @field_validator("interpolate", mode="before")
+    @classmethod
+    def _one_number_is_a_list_of_one(cls, given: object) -> object:
+        is_number = isinstance(given, int | float) and not isinstance(given, bool)
+        return (given,) if is_number else given
 
 
 DEFAULT_METHOD = "bimors"
@@ -155,19 +161,19 @@ def with_multi_label(config: SceneConfig, *, images_show_several: bool) -> Scene
     return config.model_copy(update={"multi_label": MultiLabelConfig()})
 
 
-def require_known_descriptions(config: SceneConfig, class_names: Sequence[str]) -> None:
-    """Refuse descriptions of classes that the data do not have: a misspelt name would go unused.
+def require_known_descriptions(config: SceneConfig, lists: Iterable[Sequence[str]]) -> None:
+    """Refuse descriptions of classes that no data have: a misspelt name would go unused.
 
     Args:
         config: Method and how class names are read.
-        class_names: As the data say.
+        lists: Class names as the data say; several lists of data that are asked about apart.
 
     Raises:
         ConfigError: If a described class is none of them; the names are told as prompts read them.
     """
     if not isinstance(config.method, RegionalConfig):
         return
-    names = prompt_names(class_names, config)
+    names = dict.fromkeys(name for names in lists for name in prompt_names(names, config))
     unknown = [name for name in config.method.descriptions if name not in names]
     if unknown:
         raise ConfigError(

@@ -45,6 +45,21 @@ def test_of_a_setting_with_parts_one_part_can_be_given() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "shares"), [("0.5", (0.5,)), ("1", (1.0,)), ("[0, 0.5]", (0.0, 0.5)), ("[]", ())]
+)
+def test_learned_weights_are_interpolated_at_one_number_or_a_list(
+    given: str, shares: tuple[float, ...]
+) -> None:
+    changes = ["method.name=coop", f"train.interpolate={given}"]
+    assert load_config(SceneConfig, None, changes).train.interpolate == shares
+
+
+def test_a_share_of_what_was_learned_lies_between_none_and_all() -> None:
+    with pytest.raises(ConfigError, match=r"interpolate\.0' is 1\.5: .*less than or equal to 1"):
+        load_config(SceneConfig, None, ["method.name=coop", "train.interpolate=1.5"])
+
+
 def test_an_average_far_behind_the_last_epoch_is_refused_in_one_short_line() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(SceneConfig, None, ["method.name=promptsrc", "train.epochs=5"])

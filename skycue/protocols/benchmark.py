@@ -32,7 +32,7 @@ from skycue.protocols.scene_data import (
 )
 from skycue.protocols.tables import Table
 from skycue.protocols.workers import Limits
-from skycue.scene_config import SceneConfig, config_of
+from skycue.scene_config import SceneConfig, config_of, require_known_descriptions
 from skycue.scenes.registry import METHODS
 
 logger = logging.getLogger(__name__)
@@ -197,7 +197,11 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
     )
     require_one_kind(data)
     if request.protocol == "domain-shift" and data[0].split.is_multi_label:
-        raise ConfigError("domain-shift is of images with one label: no classes of several match.")
+        raise ConfigError(
+            "domain-shift is of images with one label; those of "
+            f"{', '.join(each.name for each in data)} have several, and which of their classes "
+            "mean the same is not known. Take cross-dataset, where each dataset has its own names."
+        )
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
     clip = load_clip(request.backbone, device)
@@ -220,7 +224,11 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
     )
     scored = request.shots[:1] if request.protocol == "ablation" else request.shots
     limits = Limits(request.jobs, config.memory_gb)
-    results = run_cells(protocol.plan(comparison), folder, pool, plan, limits)
+    cells = protocol.plan(comparison)
+    for row in rows:
+        exams = [exam for cell in cells if cell.row.name == row.name for exam in cell.exams]
+        require_known_descriptions(row.config, dict.fromkeys(e.class_names for e in exams))
+    results = run_cells(cells, folder, pool, plan, limits)
     return Outcome(
         comparison=comparison,
         results=results,

@@ -15,6 +15,7 @@ from skycue.protocols.cells import Comparison
 from skycue.protocols.results import CellResult
 from skycue.protocols.scene_data import SceneData
 from skycue.reports import build_card, write_report
+from skycue.scene_config import SceneConfig
 from tests.conftest import write_multi_label_tiles
 from tests.protocols.made_up import row
 from tests.protocols.quick import quick_config as config
@@ -111,11 +112,26 @@ def test_a_dataset_of_other_classes_is_a_target(request_of_several: Request) -> 
     assert probe[2:] == (None, None)
 
 
+def test_a_description_of_no_class_is_refused_before_anything_is_trained(
+    request_of_several: Request,
+) -> None:
+    def described(name: str) -> SceneConfig:
+        settings = {"name": "regional", "descriptions": {name: ["bare ground."]}}
+        return SceneConfig.model_validate({"method": settings, "train": {"epochs": 1}})
+
+    request = request_of_several._replace(protocol="base-to-new", methods=("mine",), seeds=(1,))
+    with pytest.raises(ConfigError, match="soils is no class of the data; the classes are read"):
+        run_benchmark(request, config(methods={"mine": described("soils")}))
+    assert not list(request.folder.glob("cells/*"))
+    outcome = run_benchmark(request, config(methods={"mine": described("soil")}))
+    assert any(cell.row == "mine" for cell in outcome.results.cells)
+
+
 def test_one_label_and_several_are_not_compared(
     request_of_several: Request, request_for: Request
 ) -> None:
     both = (*request_of_several.data, request_for.data[0].replace("tiles=", "one=", 1))
     with pytest.raises(ConfigError, match="images of tiles have several labels, those of the othe"):
         run_benchmark(request_of_several._replace(data=both), config())
-    with pytest.raises(ConfigError, match="domain-shift is of images with one label"):
+    with pytest.raises(ConfigError, match=r"one label; those of tiles have several, .* Take"):
         run_benchmark(request_of_several._replace(protocol="domain-shift"), config())

@@ -207,9 +207,10 @@ def test_options_without_an_effect_and_misspelt_classes_are_refused() -> None:
         RegionalConfig.model_validate({"branches": "global", "descriptions": described})
     settings = {"method": {"name": "regional", "descriptions": described}}
     config = SceneConfig.model_validate(settings)
-    require_known_descriptions(config, ["Harbor", "golf_course"])
+    require_known_descriptions(config, [["Harbor", "golf_course"]])
+    require_known_descriptions(config, [["golf_course"], ["Harbor"], ["HARBOR"]])
     with pytest.raises(ConfigError, match=r"harbor is no class of the data; .* port, golf course"):
-        require_known_descriptions(config, ["port", "golf_course"])
+        require_known_descriptions(config, [["port"], ["golf_course"]])
 
 
 def test_descriptions_take_the_place_of_templates(tiny_clip: Clip) -> None:
