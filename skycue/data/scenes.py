@@ -327,9 +327,10 @@ def _remarks(root: Path, items: Sequence[SceneItem], checks: Sequence[ImageCheck
         converted = tuple(_relative(check.path, root) for check in sound if check.mode == mode)
         remarks.append(Finding(f"mode {mode}, converted to RGB", converted))
     if sound:
-        (usual, _), *_ = Counter(check.size for check in sound).most_common(1)
-        odd = tuple(_relative(check.path, root) for check in sound if check.size != usual)
-        remarks.append(Finding(f"size other than the usual {usual[0]} x {usual[1]}", odd))
+        (usual, n_usual), *_ = Counter(check.size for check in sound).most_common(1)
+        if 2 * n_usual > len(sound):  # else images of any size are what is usual
+            odd = tuple(_relative(check.path, root) for check in sound if check.size != usual)
+            remarks.append(Finding(f"size other than the usual {usual[0]} x {usual[1]}", odd))
     within = [group for group in copies(sound) if len({label_of[path] for path in group}) == 1]
     copied = tuple(equal_paths(group, root) for group in within)
     remarks.append(Finding("same bytes within a class", copied))

@@ -116,6 +116,15 @@ def test_what_is_survived_is_logged_with_its_count(
     assert names == ("bare_soil", "forest", "lake")
 
 
+@pytest.mark.parametrize(("n_alike", "n_odd"), [(4, 3), (3, 0)])
+def test_a_size_is_usual_if_most_images_have_it(n_alike: int, n_odd: int, tmp_path: Path) -> None:
+    for index in range(6 + 1):
+        size = (40, 40) if index < n_alike else (40, 50 + index)
+        write_tile(tmp_path / "lake" / f"{index}.png", index, size)
+    odd = [len(r.names) for r in check_folder(tmp_path).remarks if r.what.startswith("size other")]
+    assert odd == ([n_odd] if n_odd else [])
+
+
 def test_full_decoding_finds_damage_in_the_middle_of_a_file(scene_folder: Path) -> None:
     path = scene_folder / "lake" / "lake_3.png"
     content = bytearray(path.read_bytes())
