@@ -103,30 +103,33 @@ def test_it_has_the_parameters_of_the_release_at_its_widths() -> None:
     assert sum(p.numel() for p in learned.values()) == 131_072  # 512 x 128 twice, no biases
 
 
+@pytest.mark.parametrize("name", ["clip-adapter", "coop", "stylip"])
 @pytest.mark.parametrize("shares", [(0.5,), (0.0, 0.25, 0.5, 1.0)])
 def test_paint_ends_between_the_start_and_what_was_learned(
-    shares: tuple[float, ...], scene_folder: Path, tmp_path: Path, tiny_clip: Clip
+    shares: tuple[float, ...], name: str, scene_folder: Path, tmp_path: Path, tiny_clip: Clip
 ) -> None:
     """PAINT, end to end: fit, choose by validation, save, load, classify."""
     save_clip(tiny_clip, tmp_path / "clip")
+    lr = {"clip-adapter": 0.5, "coop": 0.1, "stylip": 0.01}[name]
     ends = {}
-    for name, interpolate in (("start", (0.0,)), ("learned", ()), ("patched", shares)):
-        settings = {"epochs": 5, "batch_size": 4, "lr": 0.5, "interpolate": interpolate}
-        config = SceneConfig.model_validate({"method": {"name": "clip-adapter"}, "train": settings})
-        ends[name] = SceneClassifier.fit(
+    for end, interpolate in (("start", (0.0,)), ("learned", ()), ("patched", shares)):
+        settings = {"epochs": 5, "batch_size": 4, "lr": lr, "interpolate": interpolate}
+        config = SceneConfig.model_validate({"method": {"name": name}, "train": settings})
+        ends[end] = SceneClassifier.fit(
             scene_folder, config=config, shots=2, backbone=str(tmp_path / "clip")
         )
     patched = ends["patched"]
     share = patched.facts.interpolation
     assert share is not None
     assert share in shares
-    start, learned = (ends[name].method.learned_state() for name in ("start", "learned"))
-    for name, tensor in patched.method.learned_state().items():
-        assert not torch.equal(start[name], learned[name])
-        assert_close(tensor, (1 - share) * start[name] + share * learned[name])
+    start, learned = (ends[end].method.learned_state() for end in ("start", "learned"))
+    for tensor_name, tensor in patched.method.learned_state().items():
+        first, last = start[tensor_name], learned[tensor_name]
+        assert not torch.equal(first, last)
+        assert_close(tensor, (1 - share) * first + share * last)
     if len(shares) > 1:
         best, *others = (
-            ends[name].facts.validation_accuracy or 0.0 for name in ("patched", "start", "learned")
+            ends[end].facts.validation_accuracy or 0.0 for end in ("patched", "start", "learned")
         )
         assert best >= max(others)
     patched.save(tmp_path / "model")
