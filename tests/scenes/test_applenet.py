@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from skycue.backbones.clip import Clip
 from skycue.encoding import computed_fields
+from skycue.errors import CheckpointError
 from skycue.scene_config import config_of
 from skycue.scenes.applenet import APPLeNet, APPLeNetConfig
 from skycue.scenes.base import ImageInputs
@@ -169,6 +170,14 @@ def test_the_released_network_gives_these_logits_and_this_step() -> None:
         assert parameter.grad.abs().sum().item() == pytest.approx(
             RELEASED_GRADIENTS[name], rel=2e-3
         ), name
+
+
+def test_a_state_of_the_other_variant_is_refused_by_name(tiny_clip: Clip) -> None:
+    state = APPLeNet(tiny_clip, APPLeNetConfig()).learned_state()
+    other = APPLeNet(tiny_clip, RELEASED)
+    unexpected = r"has an unexpected tensor 'visual_tokens\.attention\.1\.0\.weight'"
+    with pytest.raises(CheckpointError, match=unexpected):
+        other.load_learned_state(state, CLASSES)
 
 
 def test_training_is_as_published() -> None:
