@@ -1,7 +1,7 @@
 """What a region model answers to a box: a caption whose phrases have masks, and what is doubtful.
 
-An answer is kept as JSON (all of it), as COCO (its masks) and as a picture. Where the image lies is
-not known here: `skycue.raster_answers` puts answers on a raster.
+An answer is kept as JSON (all of it), as COCO (its masks) and as a picture. The image and its place
+are not known here: `skycue.raster_answers` joins answers with them.
 """
 
 import re
@@ -195,7 +195,7 @@ class Answer:
 class EncodedRegionImage(Protocol):
     """An image that was encoded once and is asked about many boxes."""
 
-    def describe_all(self, boxes: Sequence[Box], *, ask: str | None = None) -> list[Answer]:
+    def describe_all(self, boxes: Sequence[Box], *, ask: str | None = None) -> Sequence[Answer]:
         """Return an answer to each box, in one batch.
 
         Args:

@@ -1,13 +1,16 @@
-"""Answers to boxes on a raster of any size, and the files that hold thousands of them.
+"""Answers to boxes that know their image: on a raster of any size, or on one that is held whole.
 
-Such an answer is in pixels of the window that the model saw, with its masks as crops; here it
-learns where the window lies, and its phrases become features of the raster.
+An answer is in pixels of what the model saw, with its masks as crops; here it learns where that
+lies, and its phrases become features. The answers on a raster, of which there may be thousands,
+hold no pixels.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from skycue.answers import UNNAMED, Answer, AnswerJson, AnswerPhrase
@@ -18,9 +21,14 @@ from skycue.geo.areas import area_m2
 from skycue.geo.feature_files import Feature
 from skycue.geo.georeference import GeoReference
 from skycue.geo.outlines import outline_mask
+from skycue.geo.tiles import PixelWindow
 
 if TYPE_CHECKING:
     from shapely import MultiPolygon
+
+
+ONLY_BOX = "1"
+"""What a box is called that was asked about without a name."""
 
 
 class RasterAnswerJson(AnswerJson, frozen=True, extra="forbid"):
@@ -130,6 +138,44 @@ class RasterAnswer:
             return area_m2(outline, self.georeference)
         except GeoError:  # as for `gsd_m`
             return None
+
+
+@dataclass(frozen=True)
+class ImageAnswer(Answer):
+    """What a model says of a box on an image, with that image, which it does not copy."""
+
+    rows: NDArray[np.uint8] = field(repr=False, compare=False)
+    """The image, RGB [H, W, 3]."""
+    georeference: GeoReference | None
+    """Where its pixels lie; None where the file tells no place, or pixels were given."""
+
+    def draw(self, pixels: NDArray[np.uint8] | None = None) -> bytes:
+        """Return a PNG, as `Answer.draw` does.
+
+        Args:
+            pixels: RGB [3, H, W] to draw on in place of the image.
+        """
+        if pixels is None:
+            pixels = np.ascontiguousarray(self.rows.transpose(2, 0, 1))  # [3, H, W]
+        return super().draw(pixels)
+
+    def to_features(self) -> list[Feature]:
+        """Return the phrases as features, outlines in pixels of the image.
+
+        `skycue.geo.feature_files.write_features` writes them with this answer's `georeference`.
+
+        Raises:
+            GeoError: If nobody knows where the image lies.
+        """
+        if self.georeference is None:
+            what = f"{self.image} has no CRS" if self.image else "pixels have no CRS"
+            raise GeoError(
+                f"{what}, so its phrases have no place on the ground: encode the path of a raster "
+                "with one, or use to_coco() for outlines in pixels."
+            )
+        shown = ShownWindow(PixelWindow.whole(self.size), self.size)
+        placed = PlacedBox(ONLY_BOX, self.box)
+        return RasterAnswer(self, placed, shown, self.size, self.georeference).to_features()
 
 
 def coco_of(answers: Iterable[RasterAnswer], model: str) -> dict[str, JsonValue]:

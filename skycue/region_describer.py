@@ -22,6 +22,9 @@ from skycue.box_windows import ViewNeeds
 from skycue.boxes import Box, Frame, check_box
 from skycue.device import autocast, explain_out_of_memory
 from skycue.errors import ImageReadError
+from skycue.geo.georeference import GeoReference
+from skycue.geo.raster import RasterImage
+from skycue.raster_answers import ImageAnswer
 from skycue.region_answering import Asked, RegionAnswerer, SeenImage, Words
 from skycue.region_inputs import read_region_image
 from skycue.region_naming import Namer, name_masks
@@ -162,13 +165,16 @@ class RegionDescriber:
                 f"pixels of shape {list(image.shape)} are no RGB image [3, H, W]: for [H, W, 3] "
                 "pass pixels.transpose(2, 0, 1)."
             )
-        name = "" if isinstance(image, np.ndarray) else str(image)
-        pixels = image if isinstance(image, np.ndarray) else read_region_image(Path(image)).pixels
-        rows = np.ascontiguousarray(pixels.transpose(1, 2, 0))  # [H, W, 3]
+        if isinstance(image, np.ndarray):
+            name, read = "", RasterImage(image, None)
+        else:
+            name, read = str(image), read_region_image(Path(image))
+        rows = np.ascontiguousarray(read.pixels.transpose(1, 2, 0))  # [H, W, 3]
         if self.kept is None:
-            return EncodedRegions(self, SeenImage(name, rows, *self._run_encoders(rows)))
-        encoded = self.kept.encode(rows, key, self._run_encoders)
-        return EncodedRegions(self, SeenImage(name, rows, *encoded))
+            encoded = self._run_encoders(rows)
+        else:
+            encoded = self.kept.encode(rows, key, self._run_encoders)
+        return EncodedRegions(self, SeenImage(name, rows, *encoded), read.georeference)
 
     def _run_encoders(self, rows: NDArray[np.uint8]) -> EncodedImage:
         """Encode the whole of an image [H, W, 3]; a network of windows has no features of it."""
@@ -272,10 +278,13 @@ def _tell_from(told: Callable[[int, str], None], start: int, row: int, caption: 
 class EncodedRegions:
     """An encoded image, ready for boxes; `RegionDescriber.encode` makes it."""
 
-    def __init__(self, describer: RegionDescriber, seen: SeenImage) -> None:
+    def __init__(
+        self, describer: RegionDescriber, seen: SeenImage, georeference: GeoReference | None = None
+    ) -> None:
         """Hold what belongs to one image."""
         self._describer = describer
         self.seen = seen
+        self.georeference = georeference
 
     @property
     def size(self) -> tuple[int, int]:
@@ -289,7 +298,7 @@ class EncodedRegions:
         ask: str | None = None,
         temperature: float = 0.0,
         seed: int = 0,
-    ) -> Answer:
+    ) -> ImageAnswer:
         """Describe one box; the arguments are those of `describe_all`."""
         return self.describe_all([box], ask=ask, temperature=temperature, seed=seed)[0]
 
@@ -301,7 +310,7 @@ class EncodedRegions:
         ask: str | None = None,
         temperature: float = 0.0,
         seed: int = 0,
-    ) -> list[Answer]:
+    ) -> list[ImageAnswer]:
         """Describe many boxes in one pass.
 
         Args:
@@ -312,14 +321,17 @@ class EncodedRegions:
             seed: Of the drawn words.
 
         Returns:
-            An answer for each box, in their order.
+            An answer for each box, in their order; each holds the image, so that it can be drawn.
 
         Raises:
             BoxError: If a box is wrong; nothing is computed then.
             ConfigError: If the model takes no other question.
         """
-        pairs = [(self, box) for box in boxes]
-        return self._describer.describe_pairs(pairs, ask=ask, temperature=temperature, seed=seed)
+        answers = self._describer.describe_pairs(
+            [(self, box) for box in boxes], ask=ask, temperature=temperature, seed=seed
+        )
+        rows, place = self.seen.rows, self.georeference
+        return [ImageAnswer(**vars(answer), rows=rows, georeference=place) for answer in answers]
 
 
 def _moved(answer: Answer, crop: _Crop, image: SeenImage, box: Box) -> Answer:

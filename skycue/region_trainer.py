@@ -258,7 +258,7 @@ class RegionTrainer:
             image = self.held_out.images[item.image]
             pixels = np.ascontiguousarray(image.pixels.transpose(2, 0, 1))
             answer = describer.encode(pixels).describe(box_of(image, item))
-            drawn.append(answer.draw(pixels))
+            drawn.append(answer.draw())
         self._set_mode(training=True)
         return drawn
 

@@ -13,7 +13,7 @@ from skycue.box_windows import ShownWindow
 from skycue.boxes import PlacedBox
 from skycue.geo.georeference import GeoReference
 from skycue.geo.tiles import PixelWindow
-from skycue.raster_answers import RasterAnswer, RasterAnswerJson, coco_of
+from skycue.raster_answers import ImageAnswer, RasterAnswer, RasterAnswerJson, coco_of
 from tests.made_up_describer import CAPTION, answer_to
 
 PLACE = GeoReference("EPSG:32631", (0.5, 0.0, 593_000.0, 0.0, -0.5, 5_750_000.0))
@@ -71,6 +71,17 @@ def test_a_crs_that_is_not_tied_to_the_earth_gives_no_metres() -> None:
     answer = replace(ANSWER, georeference=local.of_window(*WINDOW))
     assert RasterAnswerJson.model_validate_json(answer.to_json()).gsd_m is None
     assert [feature.properties["area_m2"] for feature in answer.to_features()] == [None] * 3
+
+
+def test_an_answer_with_its_image_is_drawn_without_being_given_pixels() -> None:
+    answer = answer_to((10.0, 5.0, 30.0, 25.0), (40, 60))
+    rows = np.random.default_rng(1).integers(256, size=(40, 60, 3), dtype=np.uint8)
+    pixels = np.ascontiguousarray(rows.transpose(2, 0, 1))
+    held = ImageAnswer(**vars(answer), rows=rows, georeference=None)
+    assert held.draw() == answer.draw(pixels)
+    assert held.draw(255 - pixels) == answer.draw(255 - pixels) != held.draw()
+    assert held == replace(held, rows=255 - rows)
+    assert "rows" not in repr(held)
 
 
 def test_many_answers_are_one_coco_file_with_an_image_a_window(

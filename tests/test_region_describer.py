@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from skycue.answers import Answer, AnswerPhrase
-from skycue.boxes import Box
+from skycue.boxes import Box, PlacedBox
 from skycue.data.mask_crops import MaskCrop
-from skycue.errors import BoxError, ConfigError, ImageReadError
+from skycue.errors import BoxError, ConfigError, GeoError, ImageReadError
+from skycue.geo.raster import Raster
+from skycue.raster_describer import describe_boxes
 from skycue.region_answering import Asked, Words, narrowest_view, prompted_phrase
 from skycue.region_describer import EncodedRegions, RegionDescriber
 from skycue.region_network import Calibration
 from skycue.region_samples import frames_around
 from skycue.regions.clvnet import ClvNetConfig
+from tests.made_up_rasters import write_tiff
 from tests.tiny_clvnet import SAM_WHOLE, TINY, WHOLE, build_network, picture, shared_network
 
 BOXES: list[Box] = [
@@ -161,6 +164,30 @@ def test_a_file_is_described_as_its_pixels_and_named(tmp_path: Path) -> None:
     answer = describer.encode(path).describe(BOXES[0])
     assert answer.image == str(path)
     assert_same(answer, describer.encode(picture()).describe(BOXES[0]), exactly=True)
+
+
+def test_an_answer_knows_its_image_and_has_features_where_the_file_lies(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "port.tif", picture())
+    describer = RegionDescriber(shared_network())
+    answer = describer.encode(path).describe(BOXES[0])
+    np.testing.assert_array_equal(answer.rows.transpose(2, 0, 1), picture())
+    (same,) = describe_boxes(describer, Raster.open(path), [PlacedBox("1", BOXES[0])])
+    assert answer.georeference == same.georeference
+    found, expected = answer.to_features(), same.to_features()
+    assert [each.properties for each in found] == [each.properties for each in expected]
+    assert [each.outline for each in found] == [each.outline for each in expected]
+    assert any(each.outline is not None for each in found)
+
+
+def test_an_answer_without_a_place_says_why_it_has_no_features(
+    encoded: EncodedRegions, tmp_path: Path
+) -> None:
+    with pytest.raises(GeoError, match=r"^pixels have no CRS, so .* no place on the ground"):
+        encoded.describe(BOXES[0]).to_features()
+    path = tmp_path / "port.png"
+    Image.fromarray(picture().transpose(1, 2, 0)).save(path)
+    with pytest.raises(GeoError, match=r"port\.png has no CRS"):
+        RegionDescriber(shared_network()).encode(path).describe(BOXES[0]).to_features()
 
 
 @pytest.mark.parametrize("shape", [(60, 90, 3), (60, 90), (4, 60, 90)])
