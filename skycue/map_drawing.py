@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skycue.drawing import DOTS_PER_INCH
+from skycue.geo.raster import RasterWindow
 
 MAX_SIDE = 1024
-"""Cells and pixels along the longer side that a picture shows; of larger maps every second, third
-and so on is drawn."""
+"""Pixels along the longer side that a picture is drawn at; of larger rasters each shows the cell in
+its middle."""
 OPACITY = 0.55
 """Of the colours over the raster."""
 LONGER_SIDE_INCHES = 8.0
@@ -44,14 +45,21 @@ def class_colours(number: int) -> list[ClassColour]:
 def draw_class_map(
     labels: NDArray[np.integer],
     class_names: Sequence[str],
-    backdrop: NDArray[np.uint8] | None = None,
+    size: tuple[int, int],
+    stride: int,
+    *,
+    backdrop: RasterWindow | None = None,
+    colours: Sequence[ClassColour] | None = None,
 ) -> bytes:
-    """Draw a map of classes, with a legend of those that are on it.
+    """Draw a map of classes as far as its raster goes, with a legend of those that are on it.
 
     Args:
         labels: Index of each cell's class, [h, w]; negative where there is none.
         class_names: C names.
-        backdrop: The raster under the cells, of any size, RGB [3, H, W].
+        size: (height, width) of the raster in pixels; the last cells may reach beyond.
+        stride: Side of a cell in pixels.
+        backdrop: The whole raster, read at any size: the cells are drawn over its valid pixels.
+        colours: Of the classes; `class_colours` if not given.
 
     Returns:
         A PNG file.
@@ -59,22 +67,25 @@ def draw_class_map(
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    height, width = labels.shape
-    step = -(-max(height, width) // MAX_SIDE)
-    shown = labels[::step, ::step]
-    colours = class_colours(len(class_names))
-    image = np.zeros((*shown.shape, 4))  # [h, w, RGBA]
+    colours = class_colours(len(class_names)) if colours is None else colours
+    factor = max(1.0, max(size) / MAX_SIDE)
+    shape = tuple(max(1, round(length / factor)) for length in size)
+    if backdrop is not None:
+        shape = backdrop.valid.shape
+    shown = labels[np.ix_(*map(_cells_at, shape, size, (stride, stride)))]
+    image = np.zeros((*shape, 4))  # [H, W, RGBA]
     for label, colour in enumerate(colours):
         image[shown == label, :3] = np.array(colour) / 255
-    image[..., 3] = (shown >= 0) * (1.0 if backdrop is None else OPACITY)
-    scale = LONGER_SIDE_INCHES / max(height, width)
-    sides = [max(length * scale, SHORTEST_SIDE_INCHES) for length in (width, height)]
-    figure = Figure(figsize=(sides[0] + LEGEND_INCHES, sides[1]), layout="constrained")
+    image[..., 3] = (shown >= 0) * (1.0 if backdrop is None else OPACITY * backdrop.valid)
+    scale = LONGER_SIDE_INCHES / max(size)
+    height, width = (max(length * scale, SHORTEST_SIDE_INCHES) for length in size)
+    figure = Figure(figsize=(width + LEGEND_INCHES, height), layout="constrained")
     axes = figure.subplots()
     axes.set_axis_off()
-    extent = (0, width, height, 0)
+    extent = (0, size[1], size[0], 0)
     if backdrop is not None:
-        axes.imshow(backdrop.transpose(1, 2, 0), extent=extent)  # [H, W, 3]
+        pixels = np.where(backdrop.valid, backdrop.pixels, np.uint8(255)).transpose(1, 2, 0)
+        axes.imshow(pixels, extent=extent)  # [H, W, 3]
     axes.imshow(image, extent=extent, interpolation="nearest")
     counts = np.bincount(labels[labels >= 0].ravel(), minlength=len(class_names))
     total = max(int(counts.sum()), 1)
@@ -87,6 +98,12 @@ def draw_class_map(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _cells_at(number: int, length: int, stride: int) -> NDArray[np.int64]:
+    """Return the cell in which the middle of each of so many pixels over a side lies."""
+    middles = (np.arange(number) + 0.5) * length / number
+    return (middles // stride).astype(np.int64)
 
 
 def _entry(name: str, share: float) -> str:

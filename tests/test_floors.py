@@ -59,6 +59,7 @@ FLOORS = (
         "inference",
         "scene_export",
         "scene_windows",
+        "class_map",
         "scene_map",
         "region_inputs",
         "answers",

@@ -11,12 +11,14 @@ import rasterio
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from PIL import Image
+from shapely import Polygon
 
 from skycue.backbones.clip import Clip
+from skycue.class_map import NO_CLASS, ClassMap, _regions_of
 from skycue.errors import GeoError
 from skycue.geo.cells import CellGrid
 from skycue.geo.raster import Raster
-from skycue.scene_map import NO_CLASS, FeatureFormat, MapRecord, SceneMap, _regions_of, write_map
+from skycue.scene_map import FeatureFormat, MapRecord, write_map
 from skycue.scene_windows import classify_windows
 from skycue.store import EncodingStore
 from tests.conftest import TINY_CLASSES
@@ -55,11 +57,11 @@ def test_a_cell_has_the_probabilities_of_its_window(
     expected = classify_windows(zero_shot(tiny_clip), Raster.open(path), grid)
     found = probabilities_in(tmp_path / "map")
     assert found.shape == (3, 7, 9)
+    expected.reshape(7, 9, 3)[:, 6:] = np.nan  # cells from column 144 on hold no valid pixel
     assert_allclose(found.reshape(3, -1).T, expected, atol=ROUNDING)
-    empty = np.isnan(expected[:, 0])
-    assert (record.size, record.skipped) == ((7, 9), int(empty.sum()))
-    assert record.skipped == 7 * 3  # windows that start at column 132 or later
-    assert record.classified == sum(record.cells.values()) == 63 - 21
+    assert (record.size, record.skipped) == ((7, 9), 7 * 3)
+    assert (record.classified, record.straddling) == (63 - 21, 7)  # 120 to 144, valid to 130
+    assert record.classified == sum(record.cells.values())
     with rasterio.open(tmp_path / "map" / "probabilities.tif") as dataset:
         assert dataset.descriptions == TINY_CLASSES
         assert dataset.crs == CRS
@@ -74,8 +76,9 @@ def test_polygons_cover_the_cells_of_their_class(
     record = make_map(tiny_clip, path, tmp_path / "map", ("gpkg", "parquet", "geojson"))
     table = geopandas.read_file(tmp_path / "map" / "classes.gpkg")
     assert table.crs.to_string() == CRS
-    cell_m2 = (STRIDE * 0.5) ** 2
-    assert_allclose(table.area, table["cells"] * cell_m2, rtol=1e-9)
+    raster_m2, valid_m2 = (160 * width * 0.5**2 for width in (144, 130))  # whole cells, and valid
+    assert table.area.sum() == pytest.approx(raster_m2, rel=1e-9)
+    assert (table.area * table["valid_share"]).sum() == pytest.approx(valid_m2, rel=1e-9)
     assert_allclose(table["area_m2"], table.area, rtol=0.002)  # UTM is not true to area
     counts = table.groupby("class")["cells"].sum().to_dict()
     assert counts == {name: count for name, count in record.cells.items() if count}
@@ -98,7 +101,7 @@ def test_rows_at_a_time_and_batches_do_not_matter(
     tiny_clip: Clip, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = make_map(tiny_clip, path, tmp_path / "whole")
-    monkeypatch.setattr("skycue.scene_map.CELLS_AT_ONCE", 20)  # two rows
+    monkeypatch.setattr("skycue.class_map.CELLS_AT_ONCE", 20)  # two rows
     classifier = zero_shot(tiny_clip, batch_size=5)
     raster = Raster.open(path)
     parts = write_map(classifier, raster, tmp_path / "parts", window=WINDOW, stride=STRIDE)
@@ -158,10 +161,10 @@ def test_a_map_that_is_not_finished_has_no_record(
 ) -> None:
     make_map(tiny_clip, path, tmp_path / "map")
 
-    def fail(*arguments: object) -> bytes:
+    def fail(*_: object, **__: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("skycue.scene_map.draw_class_map", fail)
+    monkeypatch.setattr("skycue.class_map.draw_class_map", fail)
     with pytest.raises(KeyboardInterrupt):
         make_map(tiny_clip, path, tmp_path / "map")
     assert not (tmp_path / "map" / "map.json").exists()
@@ -180,7 +183,21 @@ def test_regions_join_along_edges_and_not_over_corners() -> None:
     assert regions.tolist() == [[0, 0, 2], [3, 0, -1], [1, 4, 4]]
 
 
-def test_what_is_not_filled_yet_has_no_class() -> None:
-    found = SceneMap(CellGrid((10, 10), 5, 5), ["a", "b"])
+def test_polygons_end_where_the_raster_ends(tiny_clip: Clip, tmp_path: Path) -> None:
+    turned = PLACE @ PLACE.rotation(30)
+    path = write_tiff(tmp_path / "fields.tif", fields(4, 5), transform=turned)
+    make_map(tiny_clip, path, tmp_path / "map")  # 160 x 200 pixels in cells of 24: 168 x 216
+    table = geopandas.read_file(tmp_path / "map" / "classes.gpkg")
+    corners = [turned @ corner for corner in ((0, 0), (200, 0), (200, 160), (0, 160))]
+    raster = Polygon(corners)
+    assert table.area.sum() == pytest.approx(raster.area, rel=1e-9)
+    assert table.union_all().symmetric_difference(raster).area < 1e-4
+    assert table["cells"].sum() == 7 * 9
+    assert (table["valid_share"] == 1).all()
+
+
+def test_what_is_not_filled_yet_has_no_class(path: Path) -> None:
+    found = ClassMap(Raster.open(path), CellGrid((160, 200), 5, 5), ["a", "b"])
     assert found.counts() == {"a": 0, "b": 0}
     assert (found.labels == NO_CLASS).all()
+    assert list(found.features()) == []

@@ -81,6 +81,19 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
     return labels
 
 
+def read_scores(path: Path) -> NDArray[np.float32]:
+    """Return the probability of each cell's most probable class, [h, w]; 0 where it has none."""
+    dataset = open_dataset(path)
+    try:
+        scores = np.zeros((dataset.height, dataset.width), dtype=np.float32)
+        with gdal_errors(path), gdal_options():
+            for band in dataset.indexes:  # one at a time: a map may have many classes
+                np.fmax(scores, dataset.read(band), out=scores)
+    finally:
+        dataset.close()
+    return scores
+
+
 def tile_points(
     facts: RasterFacts, georeference: GeoReference | None, grid: Grid, z: int, x: int, y: int
 ) -> NDArray[np.float64]:

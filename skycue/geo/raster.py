@@ -127,6 +127,11 @@ class Raster:
         height, width = self.size
         return [(-(-height // n), -(-width // n)) for n in self._values.overview_factors]
 
+    @property
+    def always_holds(self) -> bool:
+        """Whether every pixel holds a value, as the file declares it."""
+        return self._choice.palette is None and self._choice.always_holds
+
     def gsd_m(self) -> float | None:
         """Return the metres on the ground of a pixel in the middle; None if it has no place."""
         return None if self.georeference is None else self.georeference.gsd_m(self.size)

@@ -15,6 +15,7 @@ from skycue.geo.cells import CellGrid
 from skycue.geo.feature_files import Feature
 from skycue.geo.raster import Raster
 from skycue.geo.tiles import PixelWindow
+from skycue.geo.valid_cells import holds_value
 from skycue.model_folder import hash_of_bytes, read_model
 from skycue.scale.rasters import PLACE_ERRORS, note_of, open_planned, try_each
 from skycue.scale.rows import join_tables, rows_of
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from skycue.inference import SceneClassifier
 
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 """Raised when the meaning of a row changes: rows of another version are not mixed with these."""
 PROBABILITY = "p_"
 """Begins the name of the column of a class."""
@@ -132,6 +133,8 @@ class ClassifyWork(NamedTuple):
         grid = CellGrid(raster.size, self.window, self.stride)
 
         def classify(cells: Sequence[int]) -> "pa.Table":
+            held = holds_value(raster, [grid.cell(cell) for cell in cells])
+            cells = [cell for cell, holds in zip(cells, held, strict=True) if holds]
             windows = [grid[cell] for cell in cells]
             found = classify_windows(classifier, raster, windows, advance=lambda _: None)
             outlines = [grid.cell(cell) for cell in cells]
@@ -155,7 +158,7 @@ class ClassifyWork(NamedTuple):
         windows: Sequence[PixelWindow],
         probabilities: NDArray[np.float32],
     ) -> Iterator[Feature]:
-        """Yield a feature for each cell whose window holds something."""
+        """Yield a feature for each cell that has a class."""
         from shapely import MultiPolygon, box
 
         crs = raster.georeference and raster.georeference.crs

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
+from skycue.class_map import NO_CLASS, ClassMap
 from skycue.errors import ConflictError
 from skycue.geo.cells import CellGrid
 from skycue.geo.cog import write_cog
-from skycue.geo.label_tiles import MAX_CLASSES, NO_CLASS
-from skycue.scene_windows import classify_windows
+from skycue.geo.label_tiles import MAX_CLASSES
+from skycue.geo.label_tiles import NO_CLASS as UNLABELLED
 from skycue.service.job_runner import JobContext
 from skycue.service.rasters import Rasters
 from skycue.service.scene_maps import LABELS, PROBABILITIES, SceneMaps
@@ -64,8 +65,13 @@ class ClassifyJob:
         self.check(owner, request)
         context.progress(0.0, "loading the model")
         classifier = self._models.load(owner, request.model, self._spool)
-        with self._rasters.open(owner, request.raster) as raster:
+        self._spool.mkdir(parents=True, exist_ok=True)
+        with (
+            self._rasters.open(owner, request.raster) as raster,
+            tempfile.TemporaryDirectory(dir=self._spool) as name,
+        ):
             grid = CellGrid(raster.size, request.window, request.stride)
+            found = ClassMap(raster, grid, classifier.class_names)
             done = 0
 
             def advance(windows: int) -> None:
@@ -74,26 +80,21 @@ class ClassifyJob:
                 share = CLASSIFY_SHARE * done / len(grid)
                 context.progress(share, f"{done:,} of {len(grid):,} windows")
 
-            rows = classify_windows(classifier, raster, grid, advance=advance)  # [N, C]
-            place = raster.georeference
-        cells = (grid.rows, grid.columns)
-        probabilities = rows.reshape(*cells, -1).transpose(2, 0, 1)  # [C, h, w]
-        empty = np.isnan(probabilities).any(axis=0)
-        best = np.where(empty, 0.0, probabilities).argmax(axis=0)
-        labels = np.where(empty, NO_CLASS, best).astype(np.uint8)
-        on_map = place and grid.georeference(place)
-        self._spool.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._spool) as name:
-            folder, names = Path(name), classifier.class_names
+            folder, cells = Path(name), (grid.rows, grid.columns)
+            on_map = raster.georeference and grid.georeference(raster.georeference)
             write_cog(
                 folder / PROBABILITIES,
-                probabilities,
+                found.fill(classifier, advance),
                 on_map,
                 nodata=float("nan"),
-                descriptions=names,
+                descriptions=found.class_names,
+                size=cells,
+                dtype="float32",
             )
+            has_class = found.labels != NO_CLASS
+            labels = np.where(has_class, found.labels, UNLABELLED).astype(np.uint8)
             write_cog(
-                folder / LABELS, labels[None], on_map, nodata=NO_CLASS, descriptions=["class"]
+                folder / LABELS, labels[None], on_map, nodata=UNLABELLED, descriptions=["class"]
             )
             context.check()
             return self._maps.add(
@@ -101,9 +102,9 @@ class ClassifyJob:
                 folder,
                 raster=request.raster,
                 model=request.model,
-                class_names=names,
+                class_names=found.class_names,
                 window=request.window,
                 stride=request.stride,
                 size=cells,
-                n_skipped=int(empty.sum()),
+                n_skipped=int((~has_class).sum()),
             )

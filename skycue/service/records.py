@@ -205,7 +205,7 @@ class MapRecord(Record):
     """(height, width) in cells; a cell is `stride` pixels a side."""
     n_windows: int
     n_skipped: int
-    """Windows without any valid pixel."""
+    """Cells without any valid pixel, which have no class."""
     created_at: datetime
 
 

@@ -26,6 +26,7 @@ def halves() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return pixels + noise
 
 
+REGION_COLUMNS = ["class", "score", "cells", "area_m2", "valid_share"]
 LABELS = [
     {"box": [x, y, x + 16, y + 16], "class_name": "sand" if x < 48 else "water"}
     for x in (0, 16, 48, 80)
@@ -142,19 +143,46 @@ def tile_below(grid: dict[str, Any]) -> tuple[int, int, int]:
     return z, x, y
 
 
-def test_class_regions_are_exported_as_maps(
+def test_regions_are_exported_as_the_command_writes_them(
     client: TestClient, map_id: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "regions.parquet"
     answer = client.get(f"/v1/maps/{map_id}/export", params={"format": "parquet"})
     path.write_bytes(answer.content)
     table = geopandas.read_parquet(path)
-    assert dict(zip(table["class_name"], table.area, strict=True)) == {
+    assert list(table.columns) == [*REGION_COLUMNS, "geometry"]
+    assert dict(zip(table["class"], table.area, strict=True)) == {
         "sand": 64 * 48 / 4,
         "water": 64 * 48 / 4,
     }
-    picture = client.get(f"/v1/maps/{map_id}/export", params={"format": "png"})
-    assert Image.open(io.BytesIO(picture.content)).size == (6, 4)
+    assert (table["cells"] == 12).all()
+    np.testing.assert_allclose(table["area_m2"], table.area, rtol=0.002)
+    assert table["score"].between(0.5, 1).all()
+    assert (table["valid_share"] == 1).all()
+
+
+def test_regions_of_a_map_end_where_its_raster_ends(
+    client: TestClient, raster: str, model: str, tmp_path: Path
+) -> None:
+    asked = {"raster": raster, "model": model, "window": 40, "stride": 40}  # cells of 80 x 120
+    job = wait_for_job(client, client.post("/v1/classify", json=asked).json()["id"])
+    answer = client.get(f"/v1/maps/{job['result']}/export", params={"format": "gpkg"})
+    (tmp_path / "regions.gpkg").write_bytes(answer.content)
+    table = geopandas.read_file(tmp_path / "regions.gpkg")
+    assert table.area.sum() == pytest.approx(64 * 96 / 4, rel=1e-9)
+    client.delete(f"/v1/maps/{job['result']}")
+
+
+def test_the_picture_of_a_map_is_larger_than_its_raster_and_in_the_colours_of_the_legend(
+    client: TestClient, map_id: str
+) -> None:
+    answer = client.get(f"/v1/maps/{map_id}/export", params={"format": "png"})
+    pixels = np.array(Image.open(io.BytesIO(answer.content)).convert("RGB"))
+    assert pixels.shape[0] >= 64
+    assert pixels.shape[1] >= 96
+    for entry in client.get(f"/v1/maps/{map_id}").json()["classes"]:
+        colour = np.array(list(bytes.fromhex(entry["colour"][1:])))
+        assert (pixels == colour).all(axis=-1).sum() > 50  # its patch in the legend
 
 
 def test_a_map_belongs_to_its_token(client: TestClient, raster: str, map_id: str) -> None:

@@ -74,7 +74,10 @@ def export(
     owner: Owner,
     file_format: Annotated[MapFormat, Query(alias="format")] = "cog",
 ) -> FileResponse:
-    """Download a map: `cog` holds the probabilities, others the most probable classes."""
+    """Download a map: `cog` holds the probabilities, others the most probable classes.
+
+    The vector formats hold the features of `skycue classify`, `png` its quick look.
+    """
     record = service.maps.get(owner, map_id)
     with (
         download(service.spool, f"map{SUFFIX_OF[file_format]}") as made,
@@ -83,7 +86,7 @@ def export(
         service.rasters.open(owner, record.raster) as raster,
     ):
         files = MapFiles(probabilities, labels)
-        export_map(made.path, file_format, record, files, raster.georeference)
+        export_map(made.path, file_format, record, files, raster)
     return made.response(MEDIA_TYPE_OF[file_format])
 
 
