@@ -103,7 +103,7 @@ class ClassMap:
         inside, pixels = regions >= 0, cell_pixels(self.grid)
         numbers, n_regions = regions[inside], len(class_of)
 
-        def sums(values: NDArray[np.floating | np.integer]) -> NDArray[np.floating]:
+        def sums(values: NDArray[np.floating | np.integer]) -> NDArray[np.number]:
             weights = values[inside].astype(np.float64)
             return np.bincount(numbers, weights, minlength=n_regions)
 

@@ -17,7 +17,7 @@ from skycue.answers import UNNAMED, Answer, AnswerJson, AnswerPhrase
 from skycue.box_windows import ShownWindow
 from skycue.boxes import Box, PlacedBox
 from skycue.errors import GeoError
-from skycue.geo.areas import area_m2
+from skycue.geo.areas import area_m2, gsd_m
 from skycue.geo.feature_files import Feature
 from skycue.geo.georeference import GeoReference
 from skycue.geo.outlines import outline_mask
@@ -69,7 +69,7 @@ class RasterAnswer:
         if self.georeference is None:
             return None
         try:
-            return self.georeference.gsd_m(self.shown.size)
+            return gsd_m(self.georeference, self.shown.size)
         except GeoError:  # a CRS that is not tied to the Earth, or ends before there
             return None
 

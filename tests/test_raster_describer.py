@@ -7,6 +7,7 @@ import pytest
 
 from skycue.boxes import Box, PlacedBox
 from skycue.errors import BoxError
+from skycue.geo.areas import gsd_m
 from skycue.geo.raster import Raster
 from skycue.geo.tiles import PixelWindow
 from skycue.raster_answers import RasterAnswer
@@ -77,7 +78,7 @@ def test_a_large_box_is_shown_smaller_and_its_mask_comes_back(raster: Raster) ->
     np.testing.assert_allclose(raster_box(answer, 0), (600, 400, 1600, 1200), atol=1.5)
     place = answer.georeference
     assert place is not None
-    assert place.gsd_m(answer.shown.size) == pytest.approx(0.5 * 3000 / 2048, rel=1e-3)
+    assert gsd_m(place, answer.shown.size) == pytest.approx(0.5 * 3000 / 2048, rel=1e-3)
 
 
 def test_an_answer_does_not_depend_on_the_other_boxes_or_on_their_order(raster: Raster) -> None:

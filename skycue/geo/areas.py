@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from skycue.geo.georeference import GeoReference
 from skycue.geo.placing import outline_in_degrees
+from skycue.geo.tiles import PixelWindow
 
 if TYPE_CHECKING:
     from shapely import MultiPolygon
@@ -24,6 +25,8 @@ SEMI_MAJOR_M = 6378137.0
 """Metres from the centre of the Earth to the equator, a in WGS 84."""
 FLATTENING = 1 / 298.257223563
 """f in WGS 84."""
+PARTS = 8
+"""Of a pixel's side, for `gsd_m`: an edge strays by a share of a part, which is little of it."""
 
 
 def area_m2(outline: MultiPolygon, georeference: GeoReference) -> float:
@@ -44,6 +47,27 @@ def area_m2(outline: MultiPolygon, georeference: GeoReference) -> float:
     if outline.is_empty:
         return 0.0
     return float(transform(outline_in_degrees(outline, georeference), _to_equal_area).area)
+
+
+def gsd_m(georeference: GeoReference, size: tuple[int, int]) -> float:
+    """Return the ground sampling distance in the middle of a raster, in metres.
+
+    It is the side of a square with the area of a pixel there on the WGS 84 ellipsoid: at a pole
+    too, where lengths along meridians and parallels tell nothing.
+
+    Args:
+        georeference: Where the raster lies.
+        size: (height, width) of the raster.
+
+    Raises:
+        GeoError: If the CRS cannot be read, is not tied to the Earth, or ends before there.
+    """
+    from shapely import MultiPolygon, box
+
+    fine = georeference.of_window(PixelWindow(0, 0, 1, 1), (PARTS, PARTS))
+    x, y = (PARTS * (length / 2 - 0.5) for length in (size[1], size[0]))
+    pixel = MultiPolygon([box(x, y, x + PARTS, y + PARTS)])
+    return float(np.sqrt(area_m2(pixel, fine)))
 
 
 def _to_equal_area(degrees: NDArray[np.float64]) -> NDArray[np.float64]:

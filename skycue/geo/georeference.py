@@ -59,27 +59,6 @@ class GeoReference(NamedTuple):
             transform=(a * across, b * down, corner[0], d * across, e * down, corner[1])
         )
 
-    def gsd_m(self, size: tuple[int, int]) -> float:
-        """Return the ground sampling distance in the middle of a raster of `size`, in metres.
-
-        It is the side of a square with the area of that pixel on the WGS 84 ellipsoid.
-
-        Raises:
-            GeoError: If the CRS cannot be read, is not tied to the Earth, or ends before there.
-        """
-        from pyproj import Geod  # heavy: imported when used
-
-        from skycue.geo.crs import WGS84, reproject
-
-        x, y = size[1] / 2, size[0] / 2
-        ends = np.array([[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]])  # [4, 2]
-        (west, east, north, south) = reproject(self.to_map(ends), self.crs, WGS84)
-        ellipsoid = Geod(ellps="WGS84")
-        across_azimuth, _, across_m = ellipsoid.inv(*west, *east)
-        down_azimuth, _, down_m = ellipsoid.inv(*north, *south)
-        turn = np.deg2rad(down_azimuth - across_azimuth)
-        return float(np.sqrt(across_m * down_m * abs(np.sin(turn))))
-
 
 def read_georeference(dataset: "DatasetReader", path: Path) -> GeoReference | None:
     """Return where an open raster lies; None unless it has both a CRS and a geotransform.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from skycue.errors import BandError, ImageReadError
 from skycue.files import sha256_of
+from skycue.geo.areas import gsd_m
 from skycue.geo.bands import BandChoice, choose_bands
 from skycue.geo.georeference import GeoReference, read_georeference
 from skycue.geo.raster_files import check_local, open_dataset
@@ -134,7 +135,7 @@ class Raster:
 
     def gsd_m(self) -> float | None:
         """Return the metres on the ground of a pixel in the middle; None if it has no place."""
-        return None if self.georeference is None else self.georeference.gsd_m(self.size)
+        return None if self.georeference is None else gsd_m(self.georeference, self.size)
 
     def sha256(self) -> str:
         """Return the SHA-256 of the file's content, computed once for each state of the file."""

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from skycue.errors import GeoError, ImageReadError
 from skycue.geo.georeference import GeoReference
+from skycue.geo.longitudes import Extent, extent_of
+from skycue.geo.placing import outline_in_degrees
 from skycue.geo.raster import Raster
 from skycue.geo.raster_files import gdal_errors, open_dataset
 from skycue.geo.stretch import Stretch
@@ -216,17 +218,15 @@ def _edge(size: tuple[int, int]) -> "np.typing.NDArray[np.float64]":
     return unit * np.array([size[1], size[0]], dtype=np.float64)
 
 
-def _bounds_wgs84(place: GeoReference, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return west, south, east, north; west exceeds east across the antimeridian."""
-    from skycue.geo.crs import WGS84, reproject
+def _bounds_wgs84(place: GeoReference, size: tuple[int, int]) -> Extent:
+    """Return west, south, east, north; west exceeds east across the antimeridian.
 
-    points = reproject(place.to_map(_edge(size)), place.crs, WGS84)
-    longitudes = np.unwrap(points[:, 0], period=360.0)
-    if longitudes.max() - longitudes.min() >= 360.0 or abs(longitudes[-1] - longitudes[0]) > 180.0:
-        west, east = -180.0, 180.0  # around a pole or the Earth
-    else:
-        west, east = ((x + 180.0) % 360.0 - 180.0 for x in (longitudes.min(), longitudes.max()))
-    return (float(west), float(points[:, 1].min()), float(east), float(points[:, 1].max()))
+    All longitudes and the pole where the raster holds a pole.
+    """
+    from shapely import MultiPolygon, box
+
+    outline = outline_in_degrees(MultiPolygon([box(0, 0, size[1], size[0])]), place)
+    return extent_of([part.bounds for part in outline.geoms])
 
 
 def _mercator_grid(place: GeoReference, size: tuple[int, int]) -> TileGrid | None:

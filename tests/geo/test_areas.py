@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pyproj import Geod, Transformer
 from shapely import MultiPolygon, box, get_coordinates, segmentize
 
-from skycue.geo.areas import area_m2
+from skycue.geo.areas import area_m2, gsd_m
 from skycue.geo.georeference import GeoReference
 
 EARTH_M2 = 510065621724089.0  # of the WGS 84 ellipsoid, as GeographicLib's Planimeter has it
@@ -76,3 +76,22 @@ def test_an_equal_area_crs_agrees_with_its_own_plane() -> None:
     outline = MultiPolygon([box(0, 0, 100, 100) - box(20, 20, 50, 40)])
     assert area_m2(outline, place) == pytest.approx((10000 - 600) * 100.0, rel=1e-6)
     assert np.isfinite(area_m2(outline, place))
+
+
+@pytest.mark.parametrize("side", [360, 361, 364, 400, 380])
+def test_the_sampling_distance_at_a_pole_is_that_of_the_projection(side: int) -> None:
+    place = GeoReference("EPSG:3413", (1000.0, 0.0, -180e3, 0.0, -1000.0, 180e3))  # pole: 180, 180
+    # Polar stereographic, true at 70 degrees: Snyder's equations 21-35 with 14-15 and 15-9 for a
+    # point at the pole, its scale is m_c * sqrt((1 + e)^(1 + e) * (1 - e)^(1 - e)) / (2 * t_c).
+    e, latitude = 0.0818191908426, np.radians(70)
+    sine = e * np.sin(latitude)
+    m = np.cos(latitude) / np.sqrt(1 - sine**2)
+    t = np.tan(np.pi / 4 - latitude / 2) / ((1 - sine) / (1 + sine)) ** (e / 2)
+    scale = m * np.sqrt((1 + e) ** (1 + e) * (1 - e) ** (1 - e)) / (2 * t)
+    assert gsd_m(place, (side, side)) == pytest.approx(1000 / scale, rel=5e-3)
+
+
+def test_the_sampling_distance_is_the_side_of_a_square_as_large_as_the_middle_pixel() -> None:
+    assert gsd_m(UTM, (10, 20)) == pytest.approx(0.5 / 0.9996, rel=1e-6)
+    turned = GeoReference("EPSG:32631", (0.3, 0.4, 500000.0, 0.4, -0.3, 5750000.0))
+    assert gsd_m(turned, (11, 21)) == pytest.approx(0.5 / 0.9996, rel=1e-6)
