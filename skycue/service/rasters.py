@@ -14,7 +14,7 @@ from skycue.geo.raster import Raster
 from skycue.geo.raster_facts import RasterFacts
 from skycue.service.blobs import FileStore
 from skycue.service.database import Database, answers, edits, jobs, labels, maps, now, rasters
-from skycue.service.names import SHARED, new_id, stable_id
+from skycue.service.names import SHARED, stable_id
 from skycue.service.records import RasterRecord, RasterStatus
 
 INCOMING, READY = "incoming", "rasters"
@@ -41,25 +41,27 @@ class Rasters:
         self._database, self._files = database, files
 
     def add(
-        self, connection: Connection, owner: str, name: str, file: str, n_bytes: int, job: str
-    ) -> str:
+        self,
+        connection: Connection,
+        raster: str,
+        owner: str,
+        name: str,
+        file: str,
+        n_bytes: int,
+        job: str,
+    ) -> None:
         """Note a raster that a job will prepare, inside the caller's transaction.
 
         Args:
             connection: Of the transaction.
+            raster: Its id.
             owner: Whose it is.
             name: As the owner calls it.
             file: Key in the file store.
             n_bytes: Its size.
             job: Id of the job.
-
-        Returns:
-            Its id.
         """
-        raster = new_id("r")
-        kept = _Kept(name=name, job=job)
-        self._insert(connection, raster, owner, file, n_bytes, kept)
-        return raster
+        self._insert(connection, raster, owner, file, n_bytes, _Kept(name=name, job=job))
 
     def register(self, root: Path, path: Path, job: str) -> tuple[str, bool]:
         """Note a raster of the operator's, which stays where it is.

@@ -3,12 +3,13 @@
 import fcntl
 import logging
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from pydantic import JsonValue
 
-from skycue.errors import ConfigError
+from skycue.errors import ConfigError, ConflictError, NotFoundError
 from skycue.service.answer_log import AnswerLog
 from skycue.service.blobs import FileStore
 from skycue.service.classify_job import ClassifyJob
@@ -19,7 +20,7 @@ from skycue.service.job_runner import JobRunner
 from skycue.service.jobs import ClaimedJob, Jobs
 from skycue.service.labels import Labels
 from skycue.service.model_loading import ModelLoading
-from skycue.service.names import SHARED, new_id
+from skycue.service.names import SHARED, new_id, stable_id
 from skycue.service.prepare_job import PrepareJob
 from skycue.service.preparing import check_signature
 from skycue.service.rasters import INCOMING, Rasters
@@ -94,6 +95,7 @@ class Service:
             threads=settings.job_threads,
             after_failure=self._after_failure,
         )
+        self._finishing: dict[str, object] = {}
         self._stopping = threading.Event()
         self._cleaner = threading.Thread(target=self._clean, name="cleaner", daemon=True)
 
@@ -148,12 +150,31 @@ class Service:
     def finish_upload(self, owner: str, upload: str) -> RasterRecord:
         """Turn a complete upload into a raster, which a job prepares.
 
+        Asked again for an upload that it has finished, because the answer got lost, it gives the
+        same raster.
+
         Raises:
             NotFoundError: If the owner has no such upload.
-            ConflictError: If something is missing of it.
+            ConflictError: If something is missing of it, or another request is finishing it.
             ImageReadError: If it does not begin like a raster; the upload is gone then.
             QuotaError: If too many jobs of the owner wait.
         """
+        raster, me = stable_id("r", upload), object()
+        if self._finishing.setdefault(upload, me) is not me:
+            raise ConflictError("this upload is just being finished: ask again in a moment.")
+        try:
+            with suppress(NotFoundError):
+                known = self.rasters.get(owner, raster)
+                with suppress(NotFoundError):  # a server that was killed before it came to this
+                    self.uploads.remove(owner, upload)
+                return known
+            self._make_raster(owner, upload, raster)
+        finally:
+            del self._finishing[upload]
+        self.runner.wake()
+        return self.rasters.get(owner, raster)
+
+    def _make_raster(self, owner: str, upload: str, raster: str) -> None:
         known = self.uploads.get(owner, upload)
         path = self.uploads.assemble(owner, upload, self.spool)
         key = f"{INCOMING}/{new_id('f')}"
@@ -167,7 +188,7 @@ class Service:
         job = new_id("j")
         try:
             with self.database.begin() as connection:
-                raster = self.rasters.add(connection, owner, known.name, key, known.bytes, job)
+                self.rasters.add(connection, raster, owner, known.name, key, known.bytes, job)
                 self.jobs.submit(
                     owner, "prepare", {}, raster=raster, job=job, connection=connection
                 )
@@ -175,8 +196,6 @@ class Service:
             self.files.remove(key)
             raise
         self.uploads.remove(owner, upload)
-        self.runner.wake()
-        return self.rasters.get(owner, raster)
 
     def submit(
         self, owner: str, kind: JobKind, request: dict[str, JsonValue], *, raster: str

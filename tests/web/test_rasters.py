@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pyproj import Transformer
 
+from skycue.service import service as service_module
 from tests.web.serving import (
     PLACE,
     TOKENS,
@@ -84,6 +85,44 @@ def test_an_upload_goes_on_where_it_stopped_even_in_another_server(tmp_path: Pat
         assert wait_for_raster(client, raster)["status"] == "ready"
         assert client.get(place).status_code == 404
     assert not list((tmp_path / "files" / "uploads").glob("*/*"))
+
+
+def test_an_upload_that_is_finished_again_gives_the_same_raster(tmp_path: Path) -> None:
+    content = geotiff(SMALL)
+    with serving(tmp_path) as client:
+        begun = client.post("/v1/uploads", json={"name": "a.tif", "bytes": len(content)}).json()
+        place = f"/v1/uploads/{begun['id']}"
+        client.put(place, params={"offset": 0}, content=content)
+        first = client.post(f"{place}/finish")
+        again = client.post(f"{place}/finish")
+        assert (first.status_code, again.status_code) == (202, 202)
+        assert again.json()["id"] == first.json()["id"]
+        assert [one["id"] for one in client.get("/v1/rasters").json()] == [first.json()["id"]]
+        other = {"Authorization": f"Bearer {TOKENS[1]}"}
+        assert client.post(f"{place}/finish", headers=other).status_code == 404
+        client.delete(f"/v1/rasters/{first.json()['id']}")
+        assert client.post(f"{place}/finish").status_code == 404
+
+
+def test_only_one_request_at_a_time_finishes_an_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = geotiff(SMALL)
+    answers: list[int] = []
+    with serving(tmp_path) as client:
+        begun = client.post("/v1/uploads", json={"name": "a.tif", "bytes": len(content)}).json()
+        place = f"/v1/uploads/{begun['id']}"
+        client.put(place, params={"offset": 0}, content=content)
+        check = service_module.check_signature
+
+        def ask_meanwhile(path: Path) -> None:
+            answers.append(client.post(f"{place}/finish").status_code)
+            check(path)
+
+        monkeypatch.setattr(service_module, "check_signature", ask_meanwhile)
+        assert client.post(f"{place}/finish").status_code == 202
+        assert answers == [409]
+        assert len(client.get("/v1/rasters").json()) == 1
 
 
 def test_what_one_token_owns_another_does_not_find(tmp_path: Path) -> None:

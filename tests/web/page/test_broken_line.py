@@ -1,10 +1,11 @@
 """Connections drop: nothing is lost, the page says what happens, and goes on by itself."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Request, expect
+from playwright.sync_api import Request, Route, expect
 
 from skycue.service.settings import ServiceSettings
 from tests.web.page.broken_line import Line, line_to
@@ -67,6 +68,75 @@ def test_an_upload_goes_on_where_it_stopped(analyst: Analyst, line: Line) -> Non
     analyst.wait_for_map()
     assert sorted(set(chunks)) == list(range(0, len(content), CHUNK))
     assert chunks.count(0) == 1, "what had arrived was not sent again"
+
+
+def test_an_upload_whose_last_answer_was_lost_is_one_raster(analyst: Analyst, line: Line) -> None:
+    finishes: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/finish"):
+            finishes.append(request.url)
+            if len(finishes) == 1:
+                line.cut()
+
+    analyst.page.on("request", note)
+    analyst.upload("finished.tif", TANKS.read_bytes())
+    expect(analyst.page.locator(".upload")).to_contain_text("The connection was lost")
+    line.mend()
+    analyst.wait_for_map()
+    analyst.page.get_by_role("button", name="All rasters", exact=True).click()
+    expect(analyst.page.locator(".raster-row", has_text="finished.tif")).to_have_count(1)
+
+
+def test_an_upload_goes_on_after_the_page_was_closed(analyst: Analyst, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(2).integers(0, 255, (3, 3000, 3000)).astype(np.uint8)
+    large = tmp_path / "closed.tif"  # a file of the disk keeps its time
+    large.write_bytes(geotiff(pixels))
+    chunks: list[int] = []
+
+    def hold_the_second(route: Route) -> None:
+        chunks.append(int(route.request.url.split("offset=")[1]))
+        if len(chunks) != 2:
+            route.continue_()
+
+    analyst.page.route("**/uploads/*?offset=*", hold_the_second)
+    analyst.page.set_input_files("input[type=file]", large)
+    expect(analyst.page.locator(".upload")).to_contain_text("%")
+    analyst.page.wait_for_function("() => document.querySelector('.upload progress').value > 0")
+    while len(chunks) < 2:
+        analyst.page.wait_for_timeout(50)
+    analyst.page.reload()
+    told = analyst.page.locator(".upload", has_text="closed.tif")
+    expect(told).to_contain_text("choose the file again to go on")
+    analyst.page.set_input_files("input[type=file]", large)
+    analyst.wait_for_map()
+    assert chunks.count(0) == 1, "what had arrived was not sent again"
+
+
+def test_the_page_goes_on_by_itself_when_the_server_is_back(analyst: Analyst, line: Line) -> None:
+    analyst.open("rotterdam_tanks.tif")
+    line.cut()
+    analyst.page.get_by_role("button", name="Zoom in").click()
+    banner = analyst.page.locator(".offline")
+    expect(banner).to_contain_text("goes on when it is back")
+    before = len(analyst.seen.requests)
+    line.mend()
+    expect(banner).to_have_count(0)
+    analyst.settle()
+    again = [url for url in analyst.seen.requests[before:] if "/tiles/pixels/" in url]
+    assert again, "tiles that failed are fetched again"
+
+
+def test_a_change_that_failed_leaves_what_the_server_has(analyst: Analyst, line: Line) -> None:
+    analyst.upload("tanks.tif", TANKS.read_bytes())
+    analyst.wait_for_map()
+    analyst.describe(TANK, SIZE)
+    line.cut()
+    analyst.page.get_by_role("button", name="Delete Box 1").click()
+    expect(analyst.page.locator(".offline")).to_contain_text("may have to be made again")
+    line.mend()
+    expect(analyst.page.locator(".offline")).to_have_count(0)
+    expect(analyst.rows).to_have_count(1)
 
 
 def test_a_box_that_never_arrived_can_be_tried_again(analyst: Analyst, line: Line) -> None:

@@ -3,6 +3,8 @@
 const API = "v1";
 const TOKEN_KEY = "skycue.token";
 const UNAUTHORIZED = 401;
+/** What a proxy answers while the server behind it is away. */
+const NOBODY_THERE = [502, 503, 504];
 
 /** The server understood the request and refused it; the message is for the user. */
 export class ApiError extends Error {
@@ -61,7 +63,7 @@ export async function send(path: string, init: RequestInit = {}): Promise<Respon
   throw await errorOf(response);
 }
 
-async function errorOf(response: Response): Promise<ApiError> {
+async function errorOf(response: Response): Promise<Error> {
   try {
     const { error } = await response.json();
     if (typeof error.type === "string" && typeof error.message === "string") {
@@ -70,6 +72,7 @@ async function errorOf(response: Response): Promise<ApiError> {
   } catch {
     // not JSON: something between us and the server answered
   }
+  if (NOBODY_THERE.includes(response.status)) return new ConnectionError();
   const what = `The server answered ${response.status}${response.statusText ? ` (${response.statusText})` : ""}`;
   return new ApiError("HttpError", `${what} and gave no reason. Its log may say more.`, response.status);
 }

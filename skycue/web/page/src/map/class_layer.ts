@@ -2,7 +2,7 @@
 import { effect } from "@preact/signals";
 import TileLayer from "ol/layer/Tile";
 import type TileImage from "ol/source/TileImage";
-import { classMap, hiddenClasses, mapOpacity, panel, readyRaster } from "../state/store";
+import { classMap, hiddenClasses, mapOpacity, panel, readyRaster, returns } from "../state/store";
 import { tileSource } from "./tiles";
 
 /** Make the layer of the class map; it follows what the store holds. */
@@ -15,6 +15,9 @@ export function classLayer(): TileLayer<TileImage> {
     if (shown.length === 0) return layer.setSource(null);
     const query = shown.length === map.classes.length ? "" : `?classes=${shown.join(",")}`;
     layer.setSource(tileSource(record, `maps/${encodeURIComponent(map.id)}`, query, true));
+  });
+  effect(() => {
+    if (returns.value > 0) layer.getSource()?.refresh(); // tiles that failed
   });
   effect(() => layer.setOpacity(mapOpacity.value));
   effect(() => layer.setVisible(panel.value === "classify"));

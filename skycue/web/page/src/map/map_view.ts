@@ -12,7 +12,7 @@ import View from "ol/View";
 import type { Box, Position, ReadyRaster } from "../api/records";
 import { choose, describeBox } from "../state/describing";
 import { labelBox } from "../state/classifying";
-import { hovered, panel, readyRaster, selectedLabel, tool } from "../state/store";
+import { hovered, panel, readyRaster, returns, selectedLabel, tool } from "../state/store";
 import { answerLayer, targetOf } from "./answer_layer";
 import { classLayer } from "./class_layer";
 import { KeyboardBox } from "./keyboard_box";
@@ -80,6 +80,9 @@ export function mount(element: HTMLElement): void {
   }, { capture: true });
   effect(followTool);
   effect(showRaster);
+  effect(() => {
+    if (returns.value > 0) backdrop.getSource()?.refresh(); // tiles that failed
+  });
 }
 
 /** The element that the map is mounted in; there is one whenever these functions are called. */

@@ -3,8 +3,9 @@ import type ImageTile from "ol/ImageTile";
 import TileImage from "ol/source/TileImage";
 import TileState from "ol/TileState";
 import type Tile from "ol/Tile";
-import { send } from "../api/http";
+import { ConnectionError, send } from "../api/http";
 import type { ReadyRaster } from "../api/records";
+import { report } from "../state/notices";
 import { projectionOf, tileGridOf } from "./pixel_grid";
 
 /** Tiles that are kept decoded: a screen and its surroundings. */
@@ -38,7 +39,8 @@ async function loadTile(tile: Tile, url: string): Promise<void> {
     const address = URL.createObjectURL(content);
     image.addEventListener("load", () => URL.revokeObjectURL(address), { once: true });
     image.src = address;
-  } catch {
+  } catch (error) {
+    if (error instanceof ConnectionError) report(error);
     tile.setState(TileState.ERROR); // the tile above it goes on to be shown
   }
 }

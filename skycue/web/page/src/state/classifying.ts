@@ -2,7 +2,7 @@
 import { batch } from "@preact/signals";
 import * as client from "../api/client";
 import { ConnectionError } from "../api/http";
-import type { Box, JobRecord, LabelRecord, ReadyRaster } from "../api/records";
+import type { Box, JobRecord, LabelRecord, MapRecord, ReadyRaster } from "../api/records";
 import { freeClassColour } from "./colours";
 import { History } from "./history";
 import { attempt, notify } from "./notices";
@@ -32,7 +32,7 @@ export async function loadClasses(id: string): Promise<void> {
   const [known, maps, jobs] = await Promise.all([client.labels(id), client.maps(id), client.jobs()]);
   if (raster.value?.id !== id) return;
   history.clear();
-  const newest = maps.toSorted((a, b) => a.created_at.localeCompare(b.created_at)).at(-1) ?? null;
+  const newest = newestOf(maps);
   const names = [...new Set([...(newest?.classes.map(({ name }) => name) ?? []), ...known.map((label) => label.class_name)])];
   batch(() => {
     labels.value = known;
@@ -46,6 +46,30 @@ export async function loadClasses(id: string): Promise<void> {
     job.value = null;
     isWorking.value = false;
   });
+  followRunning(id, jobs);
+}
+
+/** Fetch again what may have changed while the line was broken; what can be undone stays so. */
+export function reloadClasses(id: string): Promise<void> {
+  return changes.run(async () => {
+    const [known, maps, jobs] = await Promise.all([client.labels(id), client.maps(id), client.jobs()]);
+    if (raster.value?.id !== id) return;
+    const active = activeClass.value;
+    batch(() => {
+      labels.value = known;
+      for (const label of known) addClass(label.class_name);
+      activeClass.value = active ?? activeClass.value;
+    });
+    const newest = newestOf(maps);
+    if (newest !== null && newest.id !== classMap.value?.id) showMap(newest);
+    if (!isWorking.value) followRunning(id, jobs);
+  });
+}
+
+const newestOf = (maps: readonly MapRecord[]): MapRecord | null =>
+  maps.toSorted((a, b) => a.created_at.localeCompare(b.created_at)).at(-1) ?? null;
+
+function followRunning(id: string, jobs: readonly JobRecord[]): void {
   const running = jobs.find((one) => one.raster === id && one.kind !== "prepare" && isRunning(one));
   if (running !== undefined) void attempt(() => working(id, async () => void (await follow(id, running))));
 }
@@ -187,14 +211,13 @@ async function follow(id: string, started: JobRecord): Promise<JobRecord | null>
     }
   }
   if (raster.value?.id !== id || state.status !== "done") return null;
-  if (state.kind === "classify" && state.result !== null) await showMap(state.result);
+  if (state.kind === "classify" && state.result !== null) showMap(await client.oneMap(state.result));
   return state;
 }
 
 const isRunning = (state: JobRecord): boolean => state.status === "queued" || state.status === "running";
 
-async function showMap(id: string): Promise<void> {
-  const map = await client.oneMap(id);
+function showMap(map: MapRecord): void {
   const colours = new Map(map.classes.map((one) => [one.name, one.colour]));
   batch(() => {
     classMap.value = map;

@@ -7,8 +7,9 @@ import { attempt } from "./notices";
 import { Queue } from "./queue";
 import { answers, canUndoEdit, hovered, isOffline, pending, raster, selection, type PendingBox } from "./store";
 
-/** How often and how long an answer is looked for after the stream broke. */
+/** Between looks for an answer after the stream broke. */
 const LOOK_EVERY_MS = 1500;
+/** Looks at a server that answers, before the box is given up. */
 const MAX_LOOKS = 20;
 
 const edits = new Queue();
@@ -70,12 +71,13 @@ async function ask(boxId: string, box: Box): Promise<void> {
 /** After the line broke: the server finishes what it has begun, so look for the answer there. */
 async function lookFor(id: string, boxId: string): Promise<void> {
   change(boxId, { trouble: "The connection was lost. Looking for the answer …" });
-  for (let look = 0; look < MAX_LOOKS; look += 1) {
+  for (let looks = 0; looks < MAX_LOOKS;) {
     await sleep(LOOK_EVERY_MS);
     if (raster.value?.id !== id || !isPending(boxId)) return;
     try {
       await loadAnswers(id);
       isOffline.value = false;
+      looks += 1; // in vain, or this was the last
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error;
       isOffline.value = true;

@@ -3,13 +3,14 @@ import { batch } from "@preact/signals";
 import * as client from "../api/client";
 import { ConnectionError } from "../api/http";
 import type { RasterRecord } from "../api/records";
-import { upload } from "../api/upload";
+import { unfinishedUploads, forgetUpload } from "../api/unfinished";
+import { discard, stateOf, upload } from "../api/upload";
 import { loadClasses } from "./classifying";
 import { loadAnswers } from "./describing";
 import { attempt, notify, report } from "./notices";
 import {
-  answers, classes, classMap, hovered, isOffline, isWorking, job, labels, pending, raster, rasters, selection, serverView, uploads,
-  wantsToken, type Upload,
+  answers, classes, classMap, hovered, isOffline, isWorking, job, labels, pending, raster, rasters, selection, serverView,
+  unfinished, uploads, wantsToken, type Upload,
 } from "./store";
 
 const POLL_MS = 700;
@@ -25,7 +26,7 @@ export async function start(): Promise<void> {
   });
 }
 
-/** Fetch the list of rasters. */
+/** Fetch the list of rasters, and how far uploads of earlier visits have come. */
 export async function refresh(): Promise<void> {
   const [view, all] = await Promise.all([client.server(), client.rasters()]);
   batch(() => {
@@ -33,11 +34,34 @@ export async function refresh(): Promise<void> {
     rasters.value = all;
     wantsToken.value = false;
   });
+  await findUnfinished();
 }
+
+async function findUnfinished(): Promise<void> {
+  const found = await Promise.all(unfinishedUploads().map(async ({ id }) => {
+    const state = await stateOf(id);
+    if (state === null) forgetUpload(id);
+    return state === null ? [] : [{ id, name: state.name, part: state.received / state.bytes }];
+  }));
+  unfinished.value = found.flat();
+}
+
+/** Give up an upload of an earlier visit. */
+export function discardUpload(id: string): void {
+  discard(id);
+  unfinished.value = unfinished.value.filter((upload) => upload.id !== id);
+}
+
+/** The raster whose answers and labels are here. */
+let loaded: string | null = null;
+
+/** Whether the answers and labels of a raster are here. */
+export const isLoaded = (id: string): boolean => loaded === id;
 
 /** Look at a raster; one that is still being prepared is waited for. */
 export async function open(record: RasterRecord): Promise<void> {
   history.replaceState(null, "", `#${record.id}`);
+  loaded = null;
   batch(() => {
     raster.value = record;
     for (const list of [answers, pending, selection, labels, classes]) list.value = [];
@@ -50,6 +74,7 @@ export async function open(record: RasterRecord): Promise<void> {
   if (ready?.status !== "ready") return;
   await attempt(async () => {
     await Promise.all([loadAnswers(ready.id), loadClasses(ready.id)]);
+    if (raster.value?.id === ready.id) loaded = ready.id;
   });
 }
 
@@ -98,6 +123,7 @@ async function addFile(file: File): Promise<void> {
     uploads.value = [...others(), { name: file.name, part, isBroken, cancel }];
   };
   show(0, false);
+  unfinished.value = unfinished.value.filter(({ name }) => name !== file.name);
   try {
     const record = await upload(file, show, stop.signal);
     isOffline.value = false;

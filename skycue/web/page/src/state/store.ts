@@ -51,10 +51,14 @@ export interface Notice {
 export const serverView = signal<ServerView | null>(null);
 export const wantsToken = signal(false);
 export const isOffline = signal(false);
+/** How often the line to the server was mended: what failed to load is asked for again. */
+export const returns = signal(0);
 export const notices = signal<Notice[]>([]);
 
 export const rasters = signal<RasterRecord[]>([]);
 export const uploads = signal<Upload[]>([]);
+/** Uploads of an earlier visit: the server has a part, and goes on when the file is chosen again. */
+export const unfinished = signal<{ id: string; name: string; part: number }[]>([]);
 /** The raster that was opened; it may still be in preparation. */
 export const raster = signal<RasterRecord | null>(null);
 /** The same once it can be looked at. */

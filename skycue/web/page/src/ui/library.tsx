@@ -1,8 +1,8 @@
 /** The first screen: a place to drop files, and the rasters that the server has. */
 import { useRef } from "preact/hooks";
 import type { RasterRecord } from "../api/records";
-import { addFiles, deleteRaster, fileSize, open } from "../state/opening";
-import { rasters, serverView, uploads } from "../state/store";
+import { addFiles, deleteRaster, discardUpload, fileSize, open } from "../state/opening";
+import { rasters, serverView, unfinished, uploads } from "../state/store";
 import { Button, IconButton } from "./button";
 import { Icon } from "./icons";
 import { Thumbnail } from "./thumbnail";
@@ -28,6 +28,14 @@ export function Library() {
             <span class="fine">{upload.isBroken ? "The connection was lost. Trying again …" : `${Math.round(upload.part * 100)} %`}</span>
             <progress max={1} value={upload.part} aria-label={`Sending ${upload.name}`} />
             <IconButton icon="close" label={`Stop sending ${upload.name}`} onClick={upload.cancel} />
+          </div>
+        ))}
+        {unfinished.value.map(({ id, name, part }) => (
+          <div key={id} class="upload">
+            <span class="upload-name">{name}</span>
+            <span class="fine">{Math.round(part * 100)} % are on the server: choose the file again to go on.</span>
+            <progress max={1} value={part} aria-label={`Sent of ${name}`} />
+            <IconButton icon="close" label={`Discard what was sent of ${name}`} onClick={() => discardUpload(id)} />
           </div>
         ))}
         {all.length > 0 && (

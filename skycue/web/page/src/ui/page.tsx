@@ -2,7 +2,8 @@
 import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { dismiss } from "../state/notices";
-import { addFiles, close, start } from "../state/opening";
+import { look } from "../state/line";
+import { addFiles, close } from "../state/opening";
 import { isOffline, notices, raster } from "../state/store";
 import { Button, IconButton } from "./button";
 import { HelpDialog, TokenDialog } from "./dialogs";
@@ -81,8 +82,11 @@ function TopBar() {
 function Offline() {
   return (
     <div class="offline" role="alert">
-      <span>The server does not answer. What it has finished is kept; the page goes on by itself when it is back.</span>
-      <Button kind="quiet" onClick={() => void start()}>Try now</Button>
+      <span>
+        The server does not answer. What it has finished is kept. The page looks for it every two seconds and goes on when it
+        is back; a change or download that was under way may have to be made again.
+      </span>
+      <Button kind="quiet" onClick={() => void look()}>Try now</Button>
     </div>
   );
 }

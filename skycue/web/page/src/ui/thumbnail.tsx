@@ -3,6 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { send } from "../api/http";
 import type { RasterRecord } from "../api/records";
+import { returns } from "../state/store";
 import { Icon } from "./icons";
 
 /** The picture, or an icon until it is there. */
@@ -25,7 +26,7 @@ export function Thumbnail({ record }: { record: RasterRecord }) {
       isGone = true;
       if (made !== null) URL.revokeObjectURL(made);
     };
-  }, [record.id, top]);
+  }, [record.id, top, returns.value]);
   if (address.value === null || pyramid === undefined) {
     return <span class="thumbnail"><Icon name="image" /></span>;
   }
