@@ -226,7 +226,7 @@ def test_drawn_words_depend_on_the_seed(encoded: EncodedRegions) -> None:
 
 
 def test_a_question_is_refused_or_used(encoded: EncodedRegions) -> None:
-    with pytest.raises(ConfigError, match="takes no other: leave --ask out"):
+    with pytest.raises(ConfigError, match="takes no other: leave `ask` out"):
         encoded.describe(BOXES[0], ask="what is <bbox>?")
     reasoner = TINY.reasoner.model_copy(update={"takes_questions": True})
     network = build_network(TINY.model_copy(update={"reasoner": reasoner}))

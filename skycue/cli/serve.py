@@ -35,7 +35,9 @@ UVICORN: dict[str, Any] = {
 def serve(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Rasters, or folders of them, that everybody may look at."),
+        typer.Argument(
+            help="GeoTIFF, JPEG or PNG files, or folders of them, that everybody may look at."
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
@@ -66,6 +68,8 @@ def serve(
     Without tokens only this machine can reach it; another --host needs some. A server that was
     killed goes on with its uploads and jobs when it is started again on the same --state.
     """
+    from skycue.geo.preparation import harden_gdal
+
     harden_gdal()
     try:
         import uvicorn  # heavy, and only the extra `serve` has it: imported when used
@@ -73,7 +77,7 @@ def serve(
         from skycue.config import load_config
         from skycue.device import resolve_device, resolve_dtype
         from skycue.service.model_loading import ModelLoading
-        from skycue.service.service import Service
+        from skycue.service.service import SERVED_SUFFIXES, Service
         from skycue.service.settings import ServiceSettings
         from skycue.web.app import create_app
     except ModuleNotFoundError as error:
@@ -92,13 +96,20 @@ def serve(
     )
     service = Service(state, limits, loading)
     service.models.register(classifier or [])
-    count = service.register(paths or [])
+    registered = service.register(paths or [])
     app = create_app(service, known, hosts=() if known.are_needed else LOOPBACK_NAMES)
     server = uvicorn.Server(uvicorn.Config(app, **UVICORN))
     with listening(host, port) as sockets:
         name, number = sockets[0].getsockname()[:2]
         address = f"[{name}]" if ":" in name else name
-        typer.echo(f"skycue serves {count} rasters at http://{address}:{number}", err=True)
+        where = f"http://{address}:{number}"
+        typer.echo(f"skycue serves {registered.rasters} rasters at {where}", err=True)
+        if registered.passed_over:
+            typer.echo(
+                f"passed over {registered.passed_over} files in folders that are none of "
+                f"{SERVED_SUFFIXES}: convert rasters by `gdal_translate -of COG`",
+                err=True,
+            )
         with suppress(KeyboardInterrupt):  # Ctrl-C is how a server ends
             server.run(sockets=sockets)
 
@@ -139,10 +150,3 @@ def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
         raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}.") from error
     with listener:
         yield [listener]
-
-
-def harden_gdal() -> None:
-    """Let GDAL call no driver that follows paths, before anything starts it."""
-    from skycue.geo.preparation import SAFE_GDAL
-
-    os.environ.update(SAFE_GDAL)

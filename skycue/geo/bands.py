@@ -59,8 +59,8 @@ def choose_bands(
 ) -> BandChoice:
     """Decide which bands are shown.
 
-    Asked for none, the bands that the file marks as red, green and blue are taken; else the first
-    three, or the first if there are fewer. If others are left over, a warning says so.
+    Asked for none, the bands that the file marks as red, green and blue are taken, then those that
+    it describes by these words; else the first three, or the first if there are fewer. If others are left over, a warning says so.
 
     Args:
         dataset: An open raster.
@@ -113,9 +113,11 @@ def choose_bands(
 def _usual_bands(dataset: "DatasetReader", path: Path, alpha: int | None) -> tuple[int, ...]:
     """Return the bands to show where none are asked for."""
     others = [i for i in dataset.indexes if i != alpha] or [1]
-    names = [dataset.colorinterp[i - 1].name for i in others]
-    if all(names.count(colour) == 1 for colour in RGB):
-        return tuple(others[names.index(colour)] for colour in RGB)
+    marked = [dataset.colorinterp[i - 1].name for i in others]
+    described = [(dataset.descriptions[i - 1] or "").strip().casefold() for i in others]
+    for names in (marked, described):
+        if all(names.count(colour) == 1 for colour in RGB):
+            return tuple(others[names.index(colour)] for colour in RGB)
     shown = tuple(others[:3] if len(others) >= 3 else others[:1])
     if len(others) > len(shown):
         logger.warning(

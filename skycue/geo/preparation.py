@@ -5,7 +5,9 @@ output. It bounds its own memory, so that a hostile file ends this process and n
 """
 
 import json
+import os
 import resource
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,8 +41,22 @@ SAFE_GDAL = {
 driver that the first bytes name."""
 STRANGERS_GDAL = SAFE_GDAL | {"GDAL_SKIP": SKIPPED_DRIVERS}
 """Environment of this process, which opens a stranger's file."""
+_LIST_DRIVERS = "import rasterio\nwith rasterio.Env() as env: print(*env.drivers())"
 MEMORY_BYTES = 4 << 30
 """Address space of the process."""
+
+
+def harden_gdal() -> None:
+    """Let GDAL of this process call no driver that follows paths, before anything starts it.
+
+    GDAL complains about a driver to skip that it was built without, so another process lists them.
+    """
+    listed = subprocess.run(
+        [sys.executable, "-c", _LIST_DRIVERS], check=True, capture_output=True, text=True
+    )
+    known = {name.casefold() for name in listed.stdout.split()}
+    skipped = [n for n in SAFE_GDAL["GDAL_SKIP"].split() if n.casefold() in known]
+    os.environ.update(SAFE_GDAL | {"GDAL_SKIP": " ".join(skipped)})
 
 
 class PreparationRequest(BaseModel):

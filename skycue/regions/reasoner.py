@@ -132,7 +132,7 @@ class Reasoner(nn.Module):
         """
         if question is not None and not self.config.takes_questions:
             raise ConfigError(
-                "this model was trained on one question and takes no other: leave --ask out, or "
+                "this model was trained on one question and takes no other: leave `ask` out, or "
                 "use a model trained on questions, such as GLaMM's."
             )
         words = self.config.prompt.replace("{question}", self._question(question))

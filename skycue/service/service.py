@@ -5,7 +5,7 @@ import logging
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from pydantic import JsonValue
 
@@ -34,10 +34,23 @@ from skycue.service.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png"})
-"""Endings of the files that are registered in a folder."""
+"""Endings of the files that are registered."""
+SERVED_SUFFIXES = ", ".join(sorted(RASTER_SUFFIXES))
 LOCK_FILE = "lock"
 FORGET_EVERY_S = 600.0
 """How often forgotten uploads are looked for."""
+
+
+class Registered(NamedTuple):
+    """What became of the operator's paths.
+
+    Attributes:
+        rasters: Files that are served.
+        passed_over: Files in folders that have another ending, or lie elsewhere.
+    """
+
+    rasters: int
+    passed_over: int
 
 
 class Service:
@@ -117,15 +130,16 @@ class Service:
         self.database.close()
         self._lock.close()
 
-    def register(self, roots: list[Path]) -> int:
-        """Make the operator's rasters known: files, and those in folders; return how many.
+    def register(self, roots: list[Path]) -> Registered:
+        """Make the operator's rasters known: files, and those in folders.
 
         A link that leads out of its folder is passed over.
 
         Raises:
-            ConfigError: If a path is not there.
+            ConfigError: If a path is not there, or a file that is named has another ending.
         """
         shared: set[str] = set()
+        passed_over = 0
         for given in roots:
             if not given.exists():
                 raise ConfigError(f"there is no {given}: give raster files or folders of them.")
@@ -133,10 +147,19 @@ class Service:
             found = [root] if root.is_file() else sorted(root.rglob("*"))
             for entry in found:
                 path = entry.resolve()
-                if not path.is_file() or path.suffix.lower() not in RASTER_SUFFIXES:
+                if not path.is_file():
+                    continue
+                if path.suffix.lower() not in RASTER_SUFFIXES:
+                    if path == root:
+                        raise ConfigError(
+                            f"cannot serve {given}: files that end in {SERVED_SUFFIXES} are "
+                            "served. Convert it by `gdal_translate -of COG` first."
+                        )
+                    passed_over += 1
                     continue
                 if root.is_dir() and not path.is_relative_to(root):
                     logger.warning("passed over %s, which leads out of %s", entry, root)
+                    passed_over += 1
                     continue
                 job = new_id("j")
                 raster, is_new = self.rasters.register(root, path, job)
@@ -145,7 +168,7 @@ class Service:
                     self.jobs.submit(SHARED, "prepare", {}, raster=raster, job=job)
         self.rasters.forget_others(shared)
         self.runner.wake()
-        return len(shared)
+        return Registered(len(shared), passed_over)
 
     def finish_upload(self, owner: str, upload: str) -> RasterRecord:
         """Turn a complete upload into a raster, which a job prepares.

@@ -26,6 +26,7 @@ from skycue.service.service import Service
 from skycue.web.access import Tokens, UnauthorizedError
 from skycue.web.gate import Gate
 from skycue.web.measures import Measured, Measures
+from skycue.web.problems import in_words
 from skycue.web.routes import answers, describe, jobs, maps, rasters, scenes, server, tiles, uploads
 from skycue.web.schemas import ErrorView
 
@@ -60,7 +61,7 @@ def create_app(service: Service, tokens: Tokens, *, hosts: Iterable[str] = ()) -
         hosts: Names by which it may be called; empty allows all.
     """
     app = build_api(service, tokens)
-    measured = Measured(app, app.state.measures)
+    measured = Measured(app, app.state.measures, PREFIX)
     return Gate(measured, service.settings, hosts=hosts, is_open=not tokens.are_needed)
 
 
@@ -79,11 +80,17 @@ def build_api(service: Service, tokens: Tokens) -> FastAPI:
             for status, meaning in (
                 (400, "What was sent cannot be used."),
                 (401, "A token is needed."),
+                (403, "A page of another site asked."),
                 (404, "There is no such thing, or it belongs to another token."),
+                (405, "The route has other methods."),
+                (408, "The body did not arrive in time."),
                 (409, "It does not fit the state of things."),
                 (413, "The body is too large."),
+                (421, "The server is not called so."),
                 (422, "A value is not allowed."),
                 (429, "A quota is used up."),
+                (500, "Something went wrong in the server; its log says what."),
+                (504, "It took too long."),
             )
         },
     )
@@ -126,18 +133,20 @@ async def _answer_mistake(_request: Request, error: Exception) -> JSONResponse:
 
 async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    shown = [
-        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-        for problem in error.errors()[:SHOWN_PROBLEMS]
-    ]
+    shown = [in_words(problem) for problem in error.errors()[:SHOWN_PROBLEMS]]
     message = "; ".join(shown).encode("utf-8", "replace").decode()
     return _answer(422, "RequestError", message[:MAX_SHOWN])
 
 
-async def _answer_http(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    kind = {404: "NotFoundError", 405: "MethodError"}.get(error.status_code, "RequestError")
-    answer = _answer(error.status_code, kind, str(error.detail))
+    kind, message = "RequestError", str(error.detail)
+    routes = f"{PREFIX}/openapi.json lists the routes."
+    if error.status_code == 404:
+        kind, message = "NotFoundError", f"nothing is here; {routes}"
+    elif error.status_code == 405:
+        kind, message = "MethodError", f"{request.method} is not allowed here; {routes}"
+    answer = _answer(error.status_code, kind, message)
     answer.headers.update(error.headers or {})
     return answer
 

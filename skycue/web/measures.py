@@ -59,9 +59,9 @@ class Measures:
 class Measured:
     """Counts the requests of an application, by the pattern of their route."""
 
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
-        """Stand before an application."""
-        self._app, self._measures = app, measures
+    def __init__(self, app: ASGIApp, measures: Measures, prefix: str) -> None:
+        """Stand before an application, most of whose routes lie below a prefix."""
+        self._app, self._measures, self._prefix = app, measures, prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request and count it."""
@@ -80,8 +80,15 @@ class Measured:
             try:
                 await self._app(scope, receive, send_on)
             finally:
-                # the pattern of the route that answered, such as /rasters/{raster}
-                route = getattr(scope.get("route"), "path", UNKNOWN)
+                route = self._route_of(scope)
                 method = scope["method"] if route != UNKNOWN else UNKNOWN
                 self._measures.requests.labels(method, route, str(status)).inc()
                 self._measures.seconds.labels(route).observe(time.perf_counter() - begin)
+
+    def _route_of(self, scope: Scope) -> str:
+        """Return the pattern of the route that answered, such as /v1/rasters/{raster}."""
+        pattern: str = getattr(scope.get("route"), "path", UNKNOWN)
+        is_below = scope["path"].startswith(f"{self._prefix}/")
+        if pattern == UNKNOWN or not is_below or pattern.startswith(f"{self._prefix}/"):
+            return pattern
+        return f"{self._prefix}{pattern}"  # FastAPI tells a route as its router has it

@@ -43,9 +43,10 @@ Work that a request has begun is finished though its client goes away: `/rasters
 its answers then.
 """
 
-from typing import Annotated, Literal
+from collections import Counter
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from skycue.boxes import Box
 from skycue.service.records import AnswerRecord, Problem
@@ -57,8 +58,12 @@ MAX_NAME = 200
 MAX_QUESTION = 500
 """Characters of a question."""
 
-Identifier = Annotated[str, Field(pattern=r"^[a-z]_[A-Za-z0-9_-]{8,40}$")]
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
+T = TypeVar("T", str, int)
+ID_PATTERN = r"^[a-z]_[A-Za-z0-9_-]{8,40}$"
+NAME_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+CRS_PATTERN = r"^(pixels|[A-Za-z]{2,10}:\d{1,8})$"
+Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NAME_PATTERN)]
 Method = Literal[
     "zero-shot",
     "linear-probe",
@@ -216,9 +221,7 @@ class DescribeRequest(Request):
 
     raster: Identifier
     boxes: list[AskedBox] = Field(min_length=1, max_length=MAX_BOXES)
-    crs: Annotated[str, Field(max_length=40, pattern=r"^(pixels|[A-Za-z]{2,10}:\d{1,8})$")] = (
-        "pixels"
-    )
+    crs: Annotated[str, Field(max_length=40, pattern=CRS_PATTERN)] = "pixels"
     """Of the boxes: `pixels` of the raster, or an authority's code such as EPSG:4326, in which
     boxes are west, south, east, north."""
     ask: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION)] | None = None
@@ -250,11 +253,22 @@ class Delete(Request):
     phrase: Annotated[int, Field(ge=0)] | None = None
 
 
+Several = Field(min_length=2, max_length=MAX_BOXES, json_schema_extra={"uniqueItems": True})
+"""Of what is merged: two or more, each once."""
+
+
+def _each_once(values: list[T]) -> list[T]:
+    for value, count in Counter(values).items():
+        if count > 1:
+            raise ValueError(f"{value!r} is named {count} times; nothing is merged with itself")
+    return values
+
+
 class Merge(Request):
     """Make one answer of several: their captions follow each other, their boxes are united."""
 
     action: Literal["merge"]
-    answers: list[Identifier] = Field(min_length=2, max_length=MAX_BOXES)
+    answers: Annotated[list[Identifier], AfterValidator(_each_once)] = Several
 
 
 class MergePhrases(Request):
@@ -262,7 +276,7 @@ class MergePhrases(Request):
 
     action: Literal["merge_phrases"]
     answer: Identifier
-    phrases: list[Annotated[int, Field(ge=0)]] = Field(min_length=2, max_length=MAX_BOXES)
+    phrases: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_each_once)] = Several
 
 
 class Undo(Request):

@@ -1,5 +1,8 @@
 """`skycue serve`: who may reach it, and what it refuses before it starts."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +44,20 @@ def test_a_port_that_is_taken_is_told_in_one_line() -> None:
             listening("127.0.0.1", port),
         ):
             pass
+
+
+def test_gdal_is_hardened_without_complaints() -> None:
+    code = (
+        "from skycue.geo.preparation import harden_gdal\n"
+        "harden_gdal()\n"
+        "import rasterio\n"
+        "with rasterio.Env() as env: print(*env.drivers())"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GDAL_", "CPL_"))}
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert said.stderr == ""
+    drivers = said.stdout.split()
+    assert {"GTiff", "VRT"} <= set(drivers)  # rasterio warps through VRTs
+    assert not {"WMS", "GTI", "netCDF", "HTTP", "Rasterlite"} & set(drivers)

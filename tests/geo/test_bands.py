@@ -42,6 +42,18 @@ def test_the_bands_that_the_file_calls_red_green_and_blue_are_shown(five: Path) 
     assert shown(five) == [30, 20, 10]
 
 
+def test_bands_described_as_red_green_and_blue_are_shown_where_none_are_marked(
+    tmp_path: Path,
+) -> None:
+    path = write_bands(tmp_path / "described.tif", FIVE, photometric="MINISBLACK")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("Blue", "green ", "nir", "RED", None)
+    assert shown(path) == [40, 20, 10]
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("blue", "green", "red", "red", None)
+    assert shown(path) == [10, 20, 30], "which of two reds is meant is not known"
+
+
 def test_bands_are_chosen_by_number_description_and_colour(five: Path) -> None:
     assert shown(five, [4, 3, 2]) == [40, 30, 20]
     assert shown(five, ["nir", "B04", "green"]) == [40, 30, 20]

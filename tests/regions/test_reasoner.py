@@ -218,7 +218,7 @@ def test_a_prompt_without_its_places_is_refused(changes: dict[str, str], message
 
 def test_a_question_is_refused_by_a_model_of_one_question_and_used_by_others() -> None:
     one, many = build(), build(takes_questions=True)
-    with pytest.raises(ConfigError, match="takes no other: leave --ask out"):
+    with pytest.raises(ConfigError, match="takes no other: leave `ask` out"):
         one.embed_prompts(IMAGES, REGIONS, BOXES, "what is at <bbox>?")
     asked = many.embed_prompts(IMAGES, REGIONS, BOXES, "what is at <bbox>?")
     plain = many.embed_prompts(IMAGES, REGIONS, BOXES)

@@ -70,7 +70,8 @@ def running(folder: Path, **set_to: Any) -> Iterator[ServerProcess]:
 def _serve(folder: Path, set_to: dict[str, Any]) -> None:
     import uvicorn
 
-    from skycue.cli.serve import UVICORN, harden_gdal, listening
+    from skycue.cli.serve import UVICORN, listening
+    from skycue.geo.preparation import harden_gdal
     from skycue.service.service import Service
     from skycue.service.settings import ServiceSettings
     from skycue.web.access import Tokens

@@ -12,6 +12,8 @@ from tests.web.process import running
 from tests.web.serving import TOKENS, geotiff, levels, serving, upload
 
 HEADERS = {"Authorization": f"Bearer {TOKENS[0]}"}
+MISTAKES = {str(n) for n in (400, 401, 403, 404, 405, 408, 409, 413, 421, 422, 429, 500, 504)}
+"""What the gate and the application answer to any request."""
 EXAMPLES = 12
 """Requests that are drawn for each route."""
 
@@ -20,7 +22,8 @@ def exercise(operation: Any) -> None:
     """Draw requests of one route, wrong ones too, and compare the answers with the schema."""
     left_out = [
         schemathesis.checks.CHECKS.get_one(name)
-        for name in ("positive_data_acceptance", "unsupported_method")  # ids are random; 405 is
+        for name in ("positive_data_acceptance", "unsupported_method")  # ids are random; a 405
+        # comes from the page's folder of files, whose methods its header Allow tells
     ]
 
     @settings(
@@ -77,7 +80,7 @@ def test_every_route_is_documented_with_its_mistakes(tmp_path: Path) -> None:
     assert len(routes) >= 28
     for path, method, route in routes:
         assert route["description"], (path, method)
-        assert {"401", "404"} <= route["responses"].keys(), (path, method)
+        assert route["responses"].keys() >= MISTAKES, (path, method)
     text = json.dumps(document)
     for example in ("rotterdam_tanks.tif", "my classes", "harbours", "tank 7"):
         assert example in text

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pyproj import Transformer
 
+from skycue.errors import ConfigError
 from skycue.service import service as service_module
 from tests.web.serving import (
     PLACE,
@@ -164,6 +165,19 @@ def test_the_operators_rasters_are_seen_by_all_and_stay(tmp_path: Path) -> None:
     assert (root / "inner" / "a.tif").is_file()
 
 
+def test_what_the_operator_names_is_served_or_refused_and_never_dropped(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("a.tif", "scene.img", "notes.txt"):
+        (root / name).write_bytes(geotiff(SMALL))
+    with serving(tmp_path / "state") as client:
+        service = client.app._app._app.state.service  # type: ignore[attr-defined]
+        assert service.register([root]) == (1, 2)
+        assert service.register([root / "a.tif"]) == (1, 0)
+        with pytest.raises(ConfigError, match=r"scene\.img: files that end in \.jpeg, \.jpg"):
+            service.register([root / "scene.img"])
+
+
 def test_a_deleted_raster_leaves_no_file(tmp_path: Path) -> None:
     with serving(tmp_path) as client:
         raster = upload(client, "a.png", png(levels(600, 600)))["id"]
@@ -193,7 +207,7 @@ def test_measures_are_told_by_route_and_not_by_path(tmp_path: Path) -> None:
         client.get("/v1/rasters/r_0123456789")
         client.get("/v1/no/such/path")
         text = client.get("/metrics").text
-        assert 'route="/rasters/{raster}",status="404"} 1.0' in text
+        assert 'route="/v1/rasters/{raster}",status="404"} 1.0' in text
         assert "no/such" not in text
         assert "r_0123456789" not in text
         assert client.get("/metrics", headers={"Authorization": ""}).status_code == 401

@@ -46,7 +46,8 @@ async def describe(asked: DescribeRequest, service: TheService, owner: Owner) ->
             assert isinstance(told, dict)
             problem = str(told["message"])
     if problem is not None:
-        raise BoxesError(f"{problem} The other boxes are answered and kept.")
+        kept = f" The other {len(answers)} boxes are answered and kept." if answers else ""
+        raise BoxesError(f"{problem}{kept}")
     place = {asked_box.box_id: n for n, asked_box in enumerate(asked.boxes)}
     answers.sort(key=lambda record: place[record.box_id])
     can_undo = await run_in_threadpool(service.answers.can_undo, owner, asked.raster)
