@@ -60,7 +60,8 @@ def choose_bands(
     """Decide which bands are shown.
 
     Asked for none, the bands that the file marks as red, green and blue are taken, then those that
-    it describes by these words; else the first three, or the first if there are fewer. If others are left over, a warning says so.
+    it describes by these words; else the first three, or the first if there are fewer. If others
+    are left over, a warning says so.
 
     Args:
         dataset: An open raster.
