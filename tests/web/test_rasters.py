@@ -7,7 +7,7 @@ import pytest
 from pyproj import Transformer
 
 from skycue.errors import ConfigError
-from skycue.service import service as service_module
+from skycue.service.preparing import check_signature
 from tests.web.serving import (
     PLACE,
     TOKENS,
@@ -114,13 +114,12 @@ def test_only_one_request_at_a_time_finishes_an_upload(
         begun = client.post("/v1/uploads", json={"name": "a.tif", "bytes": len(content)}).json()
         place = f"/v1/uploads/{begun['id']}"
         client.put(place, params={"offset": 0}, content=content)
-        check = service_module.check_signature
 
         def ask_meanwhile(path: Path) -> None:
             answers.append(client.post(f"{place}/finish").status_code)
-            check(path)
+            check_signature(path)
 
-        monkeypatch.setattr(service_module, "check_signature", ask_meanwhile)
+        monkeypatch.setattr("skycue.service.service.check_signature", ask_meanwhile)
         assert client.post(f"{place}/finish").status_code == 202
         assert answers == [409]
         assert len(client.get("/v1/rasters").json()) == 1
