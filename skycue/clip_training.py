@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skycue.backbones.clip import Clip
 from skycue.backbones.clip_folder import save_clip
+from skycue.backbones.pretrained import TRAINED_ON_FILE
 from skycue.clip_recipe import ClipTrainingConfig, StageConfig
 from skycue.clip_trainer import ClipTrainer
 from skycue.data.captions import CAPTIONS_FILE
@@ -75,6 +76,7 @@ def train_clip(
         write_atomically(finished, safetensors_bytes(trainer.state()))
         state_file(output, stage.name).unlink(missing_ok=True)
     save_clip(trainer.clip, output, torch.float16)
+    write_atomically(output / TRAINED_ON_FILE, json.dumps(config.datasets) + "\n")
     return trainer.clip.eval().requires_grad_(False)
 
 

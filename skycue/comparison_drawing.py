@@ -15,6 +15,12 @@ LINE_INCHES = 0.22
 """Height of a name beside the scale of ranks."""
 GROUP_STEP = 0.5
 """Distance of the bars that join methods, in heights of a name."""
+MARKERS = "os^Dv"
+"""Shapes of points; with the ten colours of matplotlib's cycle they tell fifty methods apart."""
+LABEL_POINTS = 8.5
+"""Least distance of two names one above the other, in points; letters are 7 high."""
+WORD_POINTS = 65
+"""Names nearer than this from left to right may lie on each other."""
 
 
 class CostPoint(NamedTuple):
@@ -99,33 +105,79 @@ def draw_score_against_cost(
         A PNG file.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
+    figure = Figure(figsize=(6.5 * len(panels), 5), layout="constrained")
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     names = sorted({point.name for points in panels.values() for point in points})
-    colour_of = {name: f"C{number % 10}" for number, name in enumerate(names)}
     for axes, (words, points) in zip(grid, panels.items(), strict=True):
-        _draw_points(axes, points, colour_of)
+        for point in points:
+            _draw_point(axes, point, names.index(point.name))
         axes.set_xscale("log")
-        axes.margins(x=0.15)  # room for names
+        axes.margins(x=0.15, y=0.08)  # room for names
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(labelsize=7)
         axes.set_xlabel(words, fontsize=8)
         axes.set_ylabel(score, fontsize=8)
         axes.grid(alpha=0.3)
     figure.suptitle(title, fontsize=10)
+    figure.draw_without_rendering()  # settles the layout, and with it where points lie
+    for axes, points in zip(grid, panels.values(), strict=True):
+        _name_points(axes, points, names)
     return png_bytes(figure)
 
 
-def _draw_points(axes: Axes, points: Sequence[CostPoint], colour_of: Mapping[str, str]) -> None:
-    """Draw methods as points with their names and a bar of one deviation."""
-    for point in points:
-        bar = None if point.std != point.std else point.std
-        colour = colour_of[point.name]
-        axes.errorbar(point.cost, point.score, yerr=bar, fmt="o", color=colour, markersize=4)
+def label_heights(places: Sequence[tuple[float, float]]) -> list[float]:
+    """Return how high the name of each point stands, so that no name lies on another.
+
+    From the lowest point up a name moves just over those that it would lie on.
+
+    Args:
+        places: Right and up, in points of a printer.
+
+    Returns:
+        Heights in the same unit, none below its point.
+    """
+    heights: dict[int, float] = {}
+    for number in sorted(range(len(places)), key=lambda number: places[number][1]):
+        right, height = places[number]
+        near = [heights[other] for other in heights if abs(places[other][0] - right) < WORD_POINTS]
+        for below in sorted(near):
+            if abs(below - height) < LABEL_POINTS:
+                height = below + LABEL_POINTS
+        heights[number] = height
+    return [heights[number] for number in range(len(places))]
+
+
+def _draw_point(axes: Axes, point: CostPoint, number: int) -> None:
+    """Draw a method as a point with a bar of one deviation."""
+    bar = None if point.std != point.std else point.std
+    axes.errorbar(
+        point.cost,
+        point.score,
+        yerr=bar,
+        fmt=MARKERS[number // 10 % len(MARKERS)],
+        color=f"C{number % 10}",
+        markersize=5,
+        elinewidth=0.7,
+    )
+
+
+def _name_points(axes: Axes, points: Sequence[CostPoint], names: Sequence[str]) -> None:
+    """Write the name of each method to the right of its point, higher where it would lie on one."""
+    pixels = axes.transData.transform([(point.cost, point.score) for point in points])  # [N, 2]
+    places = [(x, y) for x, y in (pixels * 72 / axes.get_figure(root=True).dpi).tolist()]
+    for point, (_, at), height in zip(points, places, label_heights(places), strict=True):
+        is_moved = height > at
         axes.annotate(
             point.name,
             (point.cost, point.score),
-            xytext=(4, 3),
+            xytext=(8 if is_moved else 5, height - at),
             textcoords="offset points",
             fontsize=7,
-            color=colour,
+            va="center",
+            color=f"C{names.index(point.name) % 10}",
+            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "grey"} if is_moved else None,
         )

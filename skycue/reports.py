@@ -17,7 +17,6 @@ from skycue.comparison_drawing import draw_critical_difference, draw_score_again
 from skycue.drawing import ShotPoint, draw_accuracy_against_shots, draw_confusion
 from skycue.evaluation import Evaluation
 from skycue.files import write_atomically
-from skycue.protocols.base_to_new import SEEN
 from skycue.protocols.benchmark import Outcome
 from skycue.protocols.budget import CommonBudget
 from skycue.protocols.cells import file_name
@@ -33,6 +32,7 @@ from skycue.protocols.paired import (
     ranks_table,
 )
 from skycue.protocols.results import Results
+from skycue.protocols.scene_data import SEEN
 from skycue.protocols.tables import Field, Table, shots_text
 from skycue.scene_config import SceneConfig
 
@@ -122,14 +122,20 @@ def write_report(folder: Path, card: RunCard, outcome: Outcome) -> Path:
     results, most = outcome.results, outcome.scores[-1]
     more = label_table if has_several_labels(results) else calibration_table
     compared = [found for scores in outcome.scores if (found := compare(scores))]
+    parts = [found for scores in outcome.parts if (found := compare(scores))]
     shown = [
         *outcome.tables,
+        *map(ranks_table, parts),
         *(table for found in compared for table in (ranks_table(found), differences_table(found))),
         cost_table(results, most),
         more(results, most.shots),
         times_table(results),
     ]
-    silent = [per_class_table(results, most.shots), *map(pairs_table, compared)]
+    silent = [
+        per_class_table(results, most.shots),
+        *map(differences_table, parts),
+        *map(pairs_table, (*parts, *compared)),
+    ]
     for table in (*shown, *silent):
         write_atomically(folder / "tables" / f"{table.name}.csv", table.csv())
     pictures = [

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from skycue import clip_trainer
 from skycue.backbones.clip_folder import load_clip_folder
+from skycue.backbones.pretrained import trained_on
 from skycue.clip_augmentation import AugmentConfig, random_views
 from skycue.clip_pairs import fill_templates, is_held_out, load_pairs, read_pairs
 from skycue.clip_recipe import ClipTrainingConfig
@@ -102,6 +103,7 @@ def test_training_improves_retrieval_and_leaves_a_backbone_folder(
     loaded = load_clip_folder(tmp_path / "out")
     half = {name: tensor.half().float() for name, tensor in clip.state_dict().items()}
     assert_close(dict(loaded.state_dict()), half, rtol=0, atol=0)
+    assert trained_on(str(tmp_path / "out")) == {"fields"}
 
 
 @pytest.mark.parametrize("killed_after", [1, 5, 12])

@@ -12,6 +12,7 @@ from skycue.comparison_drawing import (
     CostPoint,
     draw_critical_difference,
     draw_score_against_cost,
+    label_heights,
 )
 
 BLUE, GREEN = np.array([31, 119, 180]), np.array([44, 160, 44])
@@ -57,3 +58,25 @@ def test_a_method_has_one_colour_in_all_panels() -> None:
     (blue, no_green), (no_blue, green) = seen
     assert (no_green, no_blue) == (0, 0)
     assert min(blue, green) > 0
+
+
+def test_the_eleventh_method_looks_unlike_the_first() -> None:
+    many = [CostPoint(f"m{n:02}", 10.0, 50.0 + n, math.nan) for n in range(11)]
+    pictures = []
+    for place in (0, 10):
+        # The same point under the same name; the others, out of sight behind it, give its number.
+        shown = many[place]._replace(name="x", score=80.0)
+        others = [point._replace(name="a" + point.name, score=80.0) for point in many[:place]]
+        pictures.append(draw_score_against_cost({"s": [shown], "ms": [*others, shown]}, "H"))
+    left = [np.array(Image.open(io.BytesIO(png)).convert("RGB")) for png in pictures]
+    half = left[0].shape[1] // 2
+    assert not np.array_equal(left[0][:, :half], left[1][:, :half])
+
+
+def test_names_move_up_until_none_lies_on_another() -> None:
+    alone = [(0.0, 10.0), (200.0, 10.0)]
+    assert label_heights(alone) == [10.0, 10.0]  # far from left to right
+    crowd = [(0.0, 12.0), (5.0, 10.0), (9.0, 10.0), (3.0, 60.0)]
+    heights = label_heights(crowd)
+    assert heights == [27.0, 10.0, 18.5, 60.0]
+    assert all(height >= at for height, (_, at) in zip(heights, crowd, strict=True))

@@ -4,6 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from skycue.backbones.clip import Clip
 from skycue.backbones.clip_folder import CONFIG_FILE, FORMAT, load_clip_folder
@@ -11,6 +12,8 @@ from skycue.errors import CheckpointError
 
 MINI = "mini"
 """Name of the small CLIP that ships with the package."""
+TRAINED_ON_FILE = "trained_on.json"
+"""In a backbone's folder: the names of the datasets that its training has shown it, as a list."""
 
 
 def mini_folder() -> Path:
@@ -51,9 +54,34 @@ def licence_of(name: str) -> str | None:
     Args:
         name: As `load_clip` takes it.
     """
-    folder = mini_folder() if name == MINI else Path(name)
+    folder = _folder_of(name)
     files = sorted(folder.glob("LICEN[CS]E*")) if folder.is_dir() else []
     return files[0].read_text(encoding="utf-8") if files else None
+
+
+def trained_on(name: str) -> frozenset[str]:
+    """Return the datasets that a backbone's folder says it was trained on; none where it is silent.
+
+    Args:
+        name: As `load_clip` takes it.
+
+    Raises:
+        CheckpointError: If the file that says so is no list of names.
+    """
+    path = _folder_of(name) / TRAINED_ON_FILE
+    if not path.is_file():
+        return frozenset()
+    try:
+        return TypeAdapter(frozenset[str]).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise CheckpointError(
+            f'{path} is no list of dataset names: write one, such as ["rsicd"], or remove it.'
+        ) from error
+
+
+def _folder_of(name: str) -> Path:
+    """Return where a backbone lies, if it is a folder at all."""
+    return mini_folder() if name == MINI else Path(name)
 
 
 def _from_hugging_face(name: str, device: torch.device | str) -> Clip:

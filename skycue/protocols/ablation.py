@@ -15,7 +15,7 @@ from skycue.backbones.clip import Clip
 from skycue.errors import ConfigError
 from skycue.protocols import base_to_new
 from skycue.protocols.base_to_new import base_new_measures, half_cells, rows_with_reference
-from skycue.protocols.cells import ORACLE, Cell, Comparison, Row, Texts
+from skycue.protocols.cells import ORACLE, Cell, Comparison, Row, Targets, Texts
 from skycue.protocols.paired import Scores
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
@@ -117,9 +117,11 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
     return [_table(comparison, data, results) for data in comparison.data]
 
 
-def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
+def scores(
+    comparison: Comparison, results: Results, shots: int, targets: Targets = "all"
+) -> Scores:
     """Return H of each row on each dataset, with the shots that were asked for."""
-    return base_to_new.scores(comparison, results, shots)
+    return base_to_new.scores(comparison, results, shots, targets)
 
 
 def _table(comparison: Comparison, data: SceneData, results: Results) -> Table:

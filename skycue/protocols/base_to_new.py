@@ -26,9 +26,10 @@ from skycue.protocols.cells import (
     Comparison,
     Exam,
     Row,
+    Targets,
     draw_cells,
 )
-from skycue.protocols.paired import Scores
+from skycue.protocols.paired import SEEN_OR_NOT, Scores, table_name
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
 from skycue.protocols.tables import Field, Measure, Table, shots_text
@@ -36,7 +37,6 @@ from skycue.protocols.tables import Field, Measure, Table, shots_text
 BASE, NEW = "base", "new"
 ALL_CLASSES = f"{LINEAR_PROBE}, all classes (upper reference)"
 """Row of the probe that was trained on the new classes too."""
-SEEN = "classes seen in pre-training"
 
 
 def plan(comparison: Comparison) -> list[Cell]:
@@ -50,28 +50,35 @@ def plan(comparison: Comparison) -> list[Cell]:
 
 
 def tables(comparison: Comparison, results: Results) -> list[Table]:
-    """Build one table for each dataset and number of shots, then the mean over the datasets."""
+    """Build one table for each dataset and number of shots, then means over several datasets."""
     found = [
         _table(comparison, data, shots, results)
         for shots in comparison.shots
         for data in comparison.data
     ]
-    if len(comparison.data) > 1:
-        found += [_mean_table(comparison, shots, results) for shots in comparison.shots]
-    return found
+    kinds: tuple[Targets, ...] = (*comparison.parts, "all")
+    return found + [
+        _mean_table(comparison, shots, results, targets)
+        for shots in comparison.shots
+        for targets in kinds
+        if len(comparison.asked(targets)) > 1
+    ]
 
 
-def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
+def scores(
+    comparison: Comparison, results: Results, shots: int, targets: Targets = "all"
+) -> Scores:
     """Return H of each row on each dataset."""
     return Scores(
         title="H of base to new",
         shots=shots,
+        targets=targets,
         of_place={
             data.name: {
                 row.name: base_new_measures(results, row.name, data.name, shots)[2]
                 for row in comparison.rows_for(data)
             }
-            for data in comparison.data
+            for data in comparison.asked(targets)
         },
     )
 
@@ -120,10 +127,9 @@ def _part(
 def _table(comparison: Comparison, data: SceneData, shots: int, results: Results) -> Table:
     """Build the table of one dataset."""
     base, new = base_new(data.split.class_names)
-    mark = f" ({SEEN})" if data.is_seen else ""
     return Table(
         name=f"base-to-new_{data.name}_{shots}-shots",
-        title=f"Base to new on {data.name}{mark}, {shots_text(shots)}: {data.measure}, %",
+        title=f"Base to new on {data.name}{data.mark}, {shots_text(shots)}: {data.measure}, %",
         columns=("method", f"base ({len(base)} classes)", f"new ({len(new)} classes)", "H"),
         rows=tuple(
             (row.name, *base_new_measures(results, row.name, data.name, shots))
@@ -137,18 +143,19 @@ def _table(comparison: Comparison, data: SceneData, shots: int, results: Results
     )
 
 
-def _mean_table(comparison: Comparison, shots: int, results: Results) -> Table:
+def _mean_table(comparison: Comparison, shots: int, results: Results, targets: Targets) -> Table:
     """Build the table of means over datasets: of a seed first, then over seeds."""
-    rows = []
-    for row in rows_with_reference(comparison, comparison.data[0]):
-        of_data = [base_new_measures(results, row.name, d.name, shots) for d in comparison.data]
+    rows, asked = [], comparison.asked(targets)
+    for row in rows_with_reference(comparison, asked[0]):
+        of_data = [base_new_measures(results, row.name, data.name, shots) for data in asked]
         fields: list[Field] = [Measure.average(column) for column in zip(*of_data, strict=True)]
         rows.append((row.name, *fields))
-    names = ", ".join(data.name for data in comparison.data)
+    names = ", ".join(data.name for data in asked)
+    mark = SEEN_OR_NOT[targets]
     measure = comparison.data[0].measure
     return Table(
-        name=f"base-to-new_mean_{shots}-shots",
-        title=f"Base to new, mean over {names}, {shots_text(shots)}: {measure}, %",
+        name=f"base-to-new_{table_name('mean', targets, shots)}",
+        title=f"Base to new, mean over {names}{mark}, {shots_text(shots)}: {measure}, %",
         columns=("method", "base", "new", "H"),
         rows=tuple(rows),
         notes=("Means over datasets are taken for each seed; H is the mean of the datasets' H.",),

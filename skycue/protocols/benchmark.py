@@ -11,14 +11,22 @@ from typing import Literal, NamedTuple, TypeAlias
 from pydantic import Field, field_validator
 
 from skycue.backbones.clip import Clip
-from skycue.backbones.pretrained import load_clip
+from skycue.backbones.pretrained import load_clip, trained_on
 from skycue.config import Config, configs_folder
 from skycue.device import resolve_device, resolve_dtype
 from skycue.errors import ConfigError
 from skycue.protocols import ablation, base_to_new, cross_dataset, domain_shift, few_shot
 from skycue.protocols.budget import CommonBudget
 from skycue.protocols.cell_work import RunFolder
-from skycue.protocols.cells import ALWAYS_SHOWN, ORACLE, Cell, Comparison, Row, split_hashes
+from skycue.protocols.cells import (
+    ALWAYS_SHOWN,
+    ORACLE,
+    Cell,
+    Comparison,
+    Row,
+    Targets,
+    split_hashes,
+)
 from skycue.protocols.encoders import EncoderPool, PoolPlan
 from skycue.protocols.environment import Environment, describe_environment
 from skycue.protocols.paired import Scores
@@ -55,7 +63,7 @@ class Protocol(NamedTuple):
 
     plan: Callable[[Comparison], list[Cell]]
     tables: Callable[[Comparison, Results], list[Table]]
-    scores: Callable[[Comparison, Results, int], Scores]
+    scores: Callable[[Comparison, Results, int, Targets], Scores]
 
 
 PROTOCOLS: Mapping[ProtocolName, Protocol] = {
@@ -79,6 +87,10 @@ class BenchmarkConfig(Config):
     common_budget: CommonBudget | None = None
     """The same images seen, augmentation and choice of an epoch for all rows; not given, each row
     has its own."""
+    seen: tuple[str, ...] | None = None
+    """Datasets, as `--data` names them, whose classes the backbone's training has shown it: they
+    are marked, and means and tests are told apart by them; not given, those that the backbone's
+    folder names in `trained_on.json`."""
     near_duplicates: Path | None = None
     """List of test images to leave out; not given, the one that comes with the package."""
     cache: Path | None = None
@@ -174,6 +186,8 @@ class Outcome:
     tables: tuple[Table, ...]
     scores: tuple[Scores, ...]
     """One for each number of shots that was asked for."""
+    parts: tuple[Scores, ...]
+    """The same of targets that the backbone has seen and of others, where there are both."""
     fingerprint: str
     environment: Environment
     common_budget: CommonBudget | None
@@ -191,8 +205,9 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
     rows = config.rows(request.protocol, request.methods)
     _refuse_to_caption_in_each_process(rows, request.jobs)
     excluded = read_near_duplicates(config.near_duplicates or configs_folder() / NEAR_DUPLICATES)
+    seen = trained_on(request.backbone) if config.seen is None else config.seen
     data = tuple(
-        load_data(name, folder, backbone=request.backbone, excluded=excluded)
+        load_data(name, folder, seen=seen, excluded=excluded)
         for name, folder in parse_data(request.data).items()
     )
     require_one_kind(data)
@@ -233,7 +248,12 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
         comparison=comparison,
         results=results,
         tables=tuple(protocol.tables(comparison, results)),
-        scores=tuple(protocol.scores(comparison, results, shots) for shots in scored),
+        scores=tuple(protocol.scores(comparison, results, shots, "all") for shots in scored),
+        parts=tuple(
+            protocol.scores(comparison, results, shots, targets)
+            for shots in scored
+            for targets in comparison.parts
+        ),
         fingerprint=clip.fingerprint,
         environment=describe_environment(device, dtype, jobs=limits.jobs, threads=limits.threads),
         common_budget=config.common_budget,

@@ -1,8 +1,8 @@
 """A budget that all trained rows share, so that a comparison tells methods and not efforts apart.
 
 What authors publish differs in how many images are seen, how they are cropped and which epoch is
-kept. Under a common budget these are equal; the rest stays as published: optimiser, learning rate,
-batch size, and the shape of the schedule, stretched to the budget.
+kept. Under a common budget these are equal; the rest stays as the row's settings say: optimiser,
+learning rate, batch size, and the shape of the schedule, stretched to the budget.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CommonBudget(Config):
         best epoch is kept there is no average of epochs.
 
         Args:
-            config: Settings as published.
+            config: Settings of the row.
             n_items: Images of the training set.
         """
         train = config.train
@@ -65,5 +65,6 @@ class CommonBudget(Config):
         return (
             f"Common budget: each row that trains step by step sees {self.images:,} images (the "
             f"nearest number of whole epochs) with {crops}, and the {kept} is kept. Optimiser, "
-            "learning rate and batch size are as published; the schedule is stretched."
+            "learning rate and batch size are those of the row (`run.json`); so rows with large "
+            "batches make fewer steps. The schedule is stretched."
         )

@@ -32,6 +32,9 @@ ORACLE = "oracle captions"
 """Row of BiMoRS with captions that people wrote for the very images: they name the class, so it is
 a bound and never a result."""
 
+Targets: TypeAlias = Literal["unseen", "seen", "all"]
+"""Which datasets' images count: those that the backbone's training has not seen, those it has."""
+
 Texts: TypeAlias = Literal["own", "shuffled", "equal"]
 """Which caption an image gets: its own, that of another image, or the same as all others."""
 
@@ -106,6 +109,16 @@ class Comparison:
             elif data.human_captions is not None:
                 captions = f"oracle:{data.human_captions}"
                 yield replace(row, config=row.config.model_copy(update={"captions": captions}))
+
+    @property
+    def parts(self) -> tuple[Targets, ...]:
+        """The kinds of targets to tell apart: none unless datasets of both kinds are compared."""
+        return ("unseen", "seen") if len({data.is_seen for data in self.data}) > 1 else ()
+
+    def asked(self, targets: Targets) -> tuple[SceneData, ...]:
+        """Return the datasets whose test images count."""
+        kinds = {"unseen": (False,), "seen": (True,), "all": (False, True)}[targets]
+        return tuple(data for data in self.data if data.is_seen in kinds)
 
     def draws(self, row: Row) -> list[tuple[int, int]]:
         """Return the (shots, seed) to run a row with; (0, 0) alone if it learns nothing."""

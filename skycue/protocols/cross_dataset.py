@@ -7,7 +7,7 @@ own class names; class sets may overlap or not. Every given dataset is the sourc
 
 from __future__ import annotations
 
-from skycue.protocols.cells import Cell, Comparison, Exam, Row, draw_cells
+from skycue.protocols.cells import Cell, Comparison, Exam, Row, Targets, draw_cells
 from skycue.protocols.paired import Scores
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
@@ -43,27 +43,39 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
     ]
 
 
-def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
-    """Return the mean accuracy on the targets of each row from each source."""
+def scores(
+    comparison: Comparison, results: Results, shots: int, targets: Targets = "all"
+) -> Scores:
+    """Return the mean accuracy on the targets of each row from each source that has some."""
+    sources = [source for source in comparison.data if _targets(comparison, source, targets)]
     return Scores(
         title=f"mean {comparison.data[0].measure} on the targets",
         shots=shots,
+        targets=targets,
         of_place={
             source.name: {
                 row.name: Measure.average(
                     results.accuracy(row.name, source.name, data.name, shots=shots)
-                    for data in _targets(comparison, source)
+                    for data in _targets(comparison, source, targets)
                 )
                 for row in comparison.rows_for(source)
             }
-            for source in comparison.data
+            for source in sources
         },
     )
 
 
-def _targets(comparison: Comparison, source: SceneData) -> list[SceneData]:
-    """Return all datasets but the source."""
-    return [data for data in comparison.data if data.name != source.name]
+def _targets(
+    comparison: Comparison, source: SceneData, targets: Targets = "all"
+) -> list[SceneData]:
+    """Return the datasets that count, but not the source."""
+    return [data for data in comparison.asked(targets) if data.name != source.name]
+
+
+def _heading(data: SceneData) -> str:
+    """Head the column of a target."""
+    seen = ", seen in pre-training" if data.is_seen else ""
+    return f"{data.name} ({len(data.split.class_names)} classes{seen})"
 
 
 def _table(comparison: Comparison, source: SceneData, shots: int, results: Results) -> Table:
@@ -83,7 +95,7 @@ def _table(comparison: Comparison, source: SceneData, shots: int, results: Resul
         columns=(
             "method",
             f"{source.name} (source)",
-            *(f"{data.name} ({len(data.split.class_names)} classes)" for data in targets),
+            *(_heading(data) for data in targets),
             "mean of targets",
         ),
         rows=tuple((row.name, *fields(row)) for row in comparison.rows_for(source)),

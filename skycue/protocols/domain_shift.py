@@ -21,8 +21,8 @@ from skycue.data.datasets.shared_classes import (
     shared_classes,
 )
 from skycue.data.scenes import SceneItem, relabel
-from skycue.protocols.cells import Cell, Comparison, Exam, draw_cells
-from skycue.protocols.paired import Scores
+from skycue.protocols.cells import Cell, Comparison, Exam, Targets, draw_cells
+from skycue.protocols.paired import SEEN_OR_NOT, Scores
 from skycue.protocols.results import Results
 from skycue.protocols.scene_data import SceneData
 from skycue.protocols.tables import Field, Measure, Table, shots_text
@@ -78,17 +78,20 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
     ]
 
 
-def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
+def scores(
+    comparison: Comparison, results: Results, shots: int, targets: Targets = "all"
+) -> Scores:
     """Return the accuracy on the target of each row from each source, on a pair's classes."""
     return Scores(
         title="accuracy on the target",
         shots=shots,
+        targets=targets,
         of_place={
             place.data: {
                 row.name: results.accuracy(row.name, place.data, place.exam, shots=shots)
                 for row in comparison.rows
             }
-            for place in _places_of_pairs(comparison)
+            for place in _asked(_places_of_pairs(comparison), comparison, targets)
         },
     )
 
@@ -115,6 +118,12 @@ def _places_of_pairs(comparison: Comparison) -> list[_Place]:
         for source, target in _pairs(comparison)
         for classes in [shared_classes(source.name, target.name)]
     ]
+
+
+def _asked(places: Sequence[_Place], comparison: Comparison, targets: Targets) -> list[_Place]:
+    """Keep the lines whose target counts."""
+    names = {data.name for data in comparison.asked(targets)}
+    return [place for place in places if place.exam in names]
 
 
 def pair_name(source: SceneData, target: SceneData) -> str:
@@ -171,14 +180,27 @@ def _part(
 def _lines(
     places: Sequence[_Place], comparison: Comparison, shots: int, results: Results
 ) -> tuple[tuple[Field, ...], ...]:
-    """Return a line for each place and the mean of all, taken for each seed first."""
-    measures = [
-        [results.accuracy(row.name, place.data, place.exam, shots=shots) for row in comparison.rows]
-        for place in places
-    ]
-    means = [Measure.average(column) for column in zip(*measures, strict=True)]
-    titles = [*(place.title for place in places), "mean"]
-    return tuple((t, *fields) for t, fields in zip(titles, [*measures, means], strict=True))
+    """Return a line for each place, then means of them, taken for each seed first."""
+
+    def fields(place: _Place) -> list[Measure | None]:
+        return [
+            results.accuracy(row.name, place.data, place.exam, shots=shots)
+            for row in comparison.rows
+        ]
+
+    def means(targets: Targets) -> list[Measure | None]:
+        columns = zip(*map(fields, _asked(places, comparison, targets)), strict=True)
+        return [Measure.average(column) for column in columns]
+
+    return (
+        *((place.title, *fields(place)) for place in places),
+        *(
+            (f"mean{SEEN_OR_NOT[part]}", *means(part))
+            for part in comparison.parts
+            if _asked(places, comparison, part)
+        ),
+        ("mean", *means("all")),
+    )
 
 
 def _doubts(

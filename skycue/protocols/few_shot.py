@@ -7,7 +7,7 @@ a seed is the same for all methods.
 
 from __future__ import annotations
 
-from skycue.protocols.cells import Cell, Comparison, Exam, draw_cells
+from skycue.protocols.cells import Cell, Comparison, Exam, Targets, draw_cells
 from skycue.protocols.paired import Scores
 from skycue.protocols.results import Results
 from skycue.protocols.tables import Table, shots_text
@@ -32,17 +32,20 @@ def plan(comparison: Comparison) -> list[Cell]:
     ]
 
 
-def scores(comparison: Comparison, results: Results, shots: int) -> Scores:
+def scores(
+    comparison: Comparison, results: Results, shots: int, targets: Targets = "all"
+) -> Scores:
     """Return the accuracy of each row on each dataset."""
     return Scores(
         title=f"few-shot {comparison.data[0].measure}",
         shots=shots,
+        targets=targets,
         of_place={
             data.name: {
                 row.name: results.accuracy(row.name, data.name, TEST, shots=shots)
                 for row in comparison.rows_for(data)
             }
-            for data in comparison.data
+            for data in comparison.asked(targets)
         },
     )
 
@@ -52,7 +55,10 @@ def tables(comparison: Comparison, results: Results) -> list[Table]:
     return [
         Table(
             name=f"few-shot_{data.name}",
-            title=f"Few-shot on {data.name}: {data.measure} on {len(data.test)} test images, %",
+            title=(
+                f"Few-shot on {data.name}{data.mark}: {data.measure} on {len(data.test)} test "
+                "images, %"
+            ),
             columns=(
                 "method",
                 *map(shots_text, comparison.shots),

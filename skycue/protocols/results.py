@@ -41,6 +41,8 @@ class CellCost(BaseModel, frozen=True, extra="forbid"):
     """Most memory of the exams above what the process held before, in 10^6 bytes."""
     images_a_second: float | None
     """Answered from image files on with nothing kept; measured in one cell of each row."""
+    scoring_ms: float | None = None
+    """Milliseconds an image from kept encodings to probabilities, in the same cell."""
 
 
 class CellResult(BaseModel, frozen=True, extra="forbid"):

@@ -63,9 +63,16 @@ def run_cells(
 
 
 def tasks_of(cells: Sequence[Cell]) -> list[Task]:
-    """Return what to do, in order; the rate of each row is measured in one cell, at most shots."""
+    """Return what to do, in order.
+
+    The rate of each row is measured in one cell: of the most shots that with the most classes.
+    """
+
+    def size(cell: Cell) -> tuple[int, int]:
+        return cell.shots, max(len(exam.class_names) for exam in cell.exams)
+
     measured: dict[str, str] = {}
-    for cell in sorted(cells, key=lambda cell: -cell.shots):
+    for cell in sorted(cells, key=size, reverse=True):
         measured.setdefault(cell.row.name, cell.key)
     return [Task(cell, measures_rate=measured[cell.row.name] == cell.key) for cell in cells]
 

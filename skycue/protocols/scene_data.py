@@ -16,8 +16,8 @@ from skycue.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-SEEN_BY = {"mini": frozenset({"rsicd", "ucm"})}
-"""Datasets whose captions, and so the names of whose classes, a backbone was trained on."""
+SEEN = "classes seen in pre-training"
+"""How tables mark a dataset whose classes the backbone's training has shown it."""
 
 
 class _Pair(BaseModel, frozen=True):
@@ -44,9 +44,14 @@ class SceneData:
     n_excluded: int = 0
     """Test images left out because they nearly equal an image of the backbone's training."""
     is_seen: bool = False
-    """Whether the backbone's training showed it captions of these classes."""
+    """Whether the backbone's training showed it images of these classes with their names."""
     human_captions: Path | None = None
     """Captions by people, where there are some: for the oracle row alone."""
+
+    @property
+    def mark(self) -> str:
+        """What follows the name in titles: `SEEN` in brackets, or nothing."""
+        return f" ({SEEN})" if self.is_seen else ""
 
     @property
     def measure(self) -> str:
@@ -102,13 +107,15 @@ def read_near_duplicates(path: Path) -> frozenset[str]:
     return frozenset(pair.evaluation for pair in found.pairs)
 
 
-def load_data(name: str, folder: Path, *, backbone: str, excluded: Collection[str]) -> SceneData:
+def load_data(
+    name: str, folder: Path, *, seen: Collection[str], excluded: Collection[str]
+) -> SceneData:
     """Load the split of a dataset and leave near-duplicates out of its test part.
 
     Args:
         name: The dataset's name in tables.
         folder: Its folder.
-        backbone: The backbone as it was asked for.
+        seen: Names of the datasets that the backbone was trained on.
         excluded: Images to leave out, as `name/path relative to folder`.
 
     Raises:
@@ -129,7 +136,7 @@ def load_data(name: str, folder: Path, *, backbone: str, excluded: Collection[st
         split=split,
         test=test,
         n_excluded=n_excluded,
-        is_seen=name in SEEN_BY.get(backbone, frozenset()),
+        is_seen=name in seen,
         human_captions=_human_captions(folder),
     )
 

@@ -1,11 +1,14 @@
 """The weights in the package: small, whole, and able to read any name."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from skycue.backbones.clip import Clip
-from skycue.backbones.pretrained import load_clip, mini_folder
+from skycue.backbones.pretrained import load_clip, mini_folder, trained_on
+from skycue.errors import CheckpointError
 
 MAX_BYTES = 20_000_000
 
@@ -24,6 +27,15 @@ def test_licence_and_card_lie_beside_the_weights() -> None:
     licence = (mini_folder() / "LICENCE").read_text(encoding="utf-8")
     assert "research and evaluation" in licence
     assert "docs/mini.md" in (mini_folder() / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_folder_says_what_it_was_trained_on(tmp_path: Path) -> None:
+    assert trained_on("mini") == {"rsicd", "ucm"}
+    assert trained_on(str(tmp_path)) == frozenset()
+    assert trained_on("openai/clip-vit-base-patch16") == frozenset()
+    (tmp_path / "trained_on.json").write_text('{"rsicd": 1}')
+    with pytest.raises(CheckpointError, match=r'no list of dataset names: write one, .*"rsicd"'):
+        trained_on(str(tmp_path))
 
 
 def test_there_are_enough_tokens_for_methods_that_read_the_token_map(mini: Clip) -> None:

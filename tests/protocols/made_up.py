@@ -84,5 +84,6 @@ def result_of(cell: Cell, accuracies: Sequence[float | None]) -> CellResult:
             exam_s=1.0,
             exam_peak_mb=1.0,
             images_a_second=10.0,
+            scoring_ms=0.25,
         ),
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from skycue.protocols import base_to_new
 from skycue.protocols.base_to_new import ALL_CLASSES, base_new_measures, plan, tables
 from skycue.protocols.cells import Cell, Comparison
 from skycue.protocols.results import Results
+from skycue.protocols.scene_data import SEEN
 from skycue.protocols.tables import Measure
 from tests.protocols.made_up import N_TEST, made_up_data, result_of, row
 
@@ -95,4 +95,4 @@ def test_classes_that_the_backbone_has_seen_are_marked() -> None:
     seen = Comparison((made_up_data("rsicd", FIVE, is_seen=True),), COMPARISON.rows, (2,), (1, 2))
     results = Results(result_of(c, ANSWERS[c.row.name, c.seed]) for c in plan(seen))
     assert "classes seen in pre-training" in tables(seen, results)[0].title
-    assert base_to_new.SEEN not in tables(COMPARISON, RESULTS)[0].title
+    assert SEEN not in tables(COMPARISON, RESULTS)[0].title

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from skycue.protocols.cells import Comparison
@@ -93,3 +95,24 @@ def test_the_score_of_a_pair_is_the_accuracy_on_its_target(complete: Comparison)
     assert of_place["ucm to rsscn7"] == dict.fromkeys(
         ("zero-shot", "linear-probe"), Measure((0.5,))
     )
+
+
+def test_targets_that_the_backbone_has_seen_have_a_mean_of_their_own(complete: Comparison) -> None:
+    seen = made_up_data("ucm", UCM, is_seen=True)
+    mixed = replace(complete, data=(seen, *complete.data[1:]))
+    answers = {"ucm to resisc12": 0.1, "resisc12 to ucm": 0.5, "rsscn7 to ucm": 0.7}
+    cells = plan(mixed)
+    results = Results(
+        result_of(cell, [answers.get(cell.data, 0.3), *[0.9] * (len(cell.exams) - 1)])
+        for cell in cells
+    )
+    pairs, _ = tables(mixed, results)
+    means = {line[0]: line[1] for line in pairs.rows[-3:]}
+    assert list(means) == [
+        "mean, targets not seen in pre-training",
+        "mean, targets seen in pre-training",
+        "mean",
+    ]
+    values = [mean.values[0] for mean in means.values() if isinstance(mean, Measure)]
+    assert values == pytest.approx([(0.1 + 3 * 0.3) / 4, (0.5 + 0.7) / 2, 2.2 / 6])
+    assert set(scores(mixed, results, 2, "seen").of_place) == {"resisc12 to ucm", "rsscn7 to ucm"}

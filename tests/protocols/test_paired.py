@@ -10,7 +10,7 @@ import pytest
 
 from skycue.protocols import base_to_new, cross_dataset, few_shot
 from skycue.protocols.cells import Comparison
-from skycue.protocols.costs import ANSWER_AXIS, FIT_AXIS, cost_points, cost_table
+from skycue.protocols.costs import FIT_AXIS, SCORING_AXIS, cost_points, cost_table
 from skycue.protocols.paired import (
     PairedComparison,
     Scores,
@@ -126,6 +126,81 @@ def test_the_score_of_few_shots_is_the_accuracy() -> None:
     assert few_shot.scores(COMPARISON, results, 2).of_place["one"]["coop"] == Measure((0.1, 0.2))
 
 
+SEEN, NEW = made_up_data("seen", FOUR, is_seen=True), made_up_data("new", FOUR)
+MIXED = Comparison((SEEN, NEW, TWO), ROWS, (2,), SEEDS)
+
+
+def test_targets_that_the_backbone_has_seen_are_scored_apart() -> None:
+    assert MIXED.parts == ("unseen", "seen")
+    assert COMPARISON.parts == ()
+    results = Results(result_of(cell, (0.1 * cell.seed,)) for cell in few_shot.plan(MIXED))
+    names = {part: few_shot.scores(MIXED, results, 2, part).of_place for part in MIXED.parts}
+    assert {part: list(places) for part, places in names.items()} == {
+        "unseen": ["new", "two"],
+        "seen": ["seen"],
+    }
+
+
+def test_across_datasets_the_target_decides_and_not_the_source() -> None:
+    answers = {"seen": (0.9, 0.6, 0.4), "new": (0.9, 0.2, 0.8), "two": (0.9, 0.3, 0.7)}
+    results = Results(result_of(cell, answers[cell.data]) for cell in cross_dataset.plan(MIXED))
+    unseen = cross_dataset.scores(MIXED, results, 2, "unseen").of_place
+    assert {name: rows["coop"] for name, rows in unseen.items()} == {
+        "seen": Measure((0.5, 0.5)),
+        "new": Measure((0.8, 0.8)),  # asked second, behind "seen"
+        "two": Measure((0.7, 0.7)),
+    }
+    seen = cross_dataset.scores(MIXED, results, 2, "seen").of_place
+    assert {name: rows["coop"] for name, rows in seen.items()} == {
+        "new": Measure((0.2, 0.2)),
+        "two": Measure((0.3, 0.3)),
+    }
+    heads = cross_dataset.tables(MIXED, results)[1].columns
+    assert heads[2:4] == ("seen (4 classes, seen in pre-training)", "two (4 classes)")
+
+
+def test_base_to_new_has_a_mean_of_the_unseen_datasets() -> None:
+    of_data = {"seen": 0.9, "new": 0.5, "two": 0.7}
+    results = Results(
+        result_of(cell, (of_data[cell.data], 0.5 if cell.row.scores_new_classes else None))
+        for cell in base_to_new.plan(MIXED)
+    )
+    means = [table for table in base_to_new.tables(MIXED, results) if "mean" in table.name]
+    assert [table.name for table in means] == [
+        "base-to-new_mean-unseen_2-shots",
+        "base-to-new_mean_2-shots",
+    ]
+    assert means[0].title.startswith("Base to new, mean over new, two, targets not seen")
+    coop = next(line for line in means[0].rows if line[0] == "coop")
+    assert isinstance(coop[1], Measure)
+    assert coop[1].values == pytest.approx((0.6, 0.6))
+    unseen = base_to_new.scores(MIXED, results, 2, "unseen")
+    assert list(unseen.of_place) == ["new", "two"]
+    assert ranks_table(compared(unseen)).name == "ranks-unseen_2-shots"
+
+
+def test_rows_stand_against_zero_shot_with_a_correction_of_their_own() -> None:
+    ahead = {
+        f"place {n}": {
+            "zero-shot": Measure((0.5,)),
+            "coop": Measure((0.5 + (n + 1) / 100,)),
+            "maple": Measure((0.5 - (n + 1) / 200,)),
+        }
+        for n in range(6)
+    }
+    found = compared(Scores("accuracy", 4, ahead))
+    # All six differences of one sign: p = 2 / 2^6, times two tests against zero-shot, three in all.
+    assert found.against_zero_shot == pytest.approx({"coop": 0.0625, "maple": 0.0625})
+    assert found.corrected["coop", "zero-shot"] == pytest.approx(0.09375)
+    table = ranks_table(found)
+    assert table.columns[5:] == ("minus zero-shot, points [95 %]", "p against it (Holm)")
+    lines = {line[0]: line[5:] for line in table.rows}
+    assert lines["zero-shot"] == ("", "")
+    assert lines["coop"] == ("3.5 [1.5, 5.5]", "0.062")
+    assert lines["maple"] == ("-1.8 [-2.7, -0.8]", "0.062")
+    assert "no p below 0.062 there" in table.notes[0]
+
+
 def test_costs_stand_beside_the_score() -> None:
     cells = few_shot.plan(COMPARISON)
     results = Results(result_of(cell, (0.1 * cell.seed,)) for cell in cells)
@@ -133,12 +208,12 @@ def test_costs_stand_beside_the_score() -> None:
     lines = {line[0]: line[1:] for line in cost_table(results, scores).rows}
     # 8 images, batches of 32, 200 epochs
     effort = ("1,600", "200")
-    assert lines["coop"] == (Measure((0.1, 0.2)), "7", *effort, "1.00", "10", "1")
+    assert lines["coop"] == (Measure((0.1, 0.2)), "7", *effort, "1.00", "10", "0.25", "1")
     assert lines["linear-probe"][1:4] == ("7", "", "")
     points = cost_points(results, scores)
     assert {point.name for point in points[FIT_AXIS]} == {"zero-shot", "linear-probe", "coop"}
-    coop = points[ANSWER_AXIS][2]
-    assert (coop.name, coop.cost, round(coop.score, 6)) == ("coop", 100, 15)
+    coop = points[SCORING_AXIS][2]
+    assert (coop.name, coop.cost, round(coop.score, 6)) == ("coop", 0.25, 15)
 
 
 def test_a_training_that_was_killed_has_no_time() -> None:

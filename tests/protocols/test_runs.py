@@ -55,6 +55,24 @@ def test_report_has_tables_pictures_hashes_and_environment(request_for: Request)
         assert (request_for.folder / link).is_file()
 
 
+def test_datasets_that_the_backbone_has_seen_are_told_apart(
+    request_for: Request, scene_folder: Path
+) -> None:
+    request = request_for._replace(
+        data=(f"old={scene_folder}", f"young={scene_folder}"), shots=(1,), seeds=(1,)
+    )
+    outcome = run_benchmark(request, config(seen=["old"]))
+    assert [(scores.targets, list(scores.of_place)) for scores in outcome.parts] == [
+        ("unseen", ["young"]),
+        ("seen", ["old"]),
+    ]
+    report = report_of(request, outcome)
+    assert "few-shot top-1 accuracy, targets not seen in pre-training" in report
+    assert "Few-shot on old (classes seen in pre-training)" in report
+    tables = {path.name for path in (request.folder / "tables").iterdir()}
+    assert {"ranks-unseen_1-shots.csv", "pairs-seen_1-shots.csv"} <= tables
+
+
 def test_each_seed_is_one_json_file(request_for: Request) -> None:
     run_benchmark(request_for, config())
     cells = sorted(path.name for path in (request_for.folder / "cells").iterdir())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from skycue.backbones.pretrained import trained_on
 from skycue.data.captions import CaptionRecord, append_captions
 from skycue.data.splits import load_split
 from skycue.errors import ConfigError
@@ -30,7 +31,7 @@ def test_near_duplicates_leave_the_test_part_and_are_counted(
     listed = tmp_path / "near.json"
     listed.write_text(json.dumps({"pairs": [{"train": "rsicd/a.jpg", "evaluation": name}]}))
     excluded = read_near_duplicates(listed)
-    data = load_data("tiles", scene_folder, backbone="mini", excluded=excluded)
+    data = load_data("tiles", scene_folder, seen=(), excluded=excluded)
     assert victim not in data.test
     assert len(data.test) == len(data.split.test) - 1
     assert data.n_excluded == 1
@@ -58,11 +59,11 @@ def test_captions_that_name_no_maker_are_by_people(
         for item in (*split.train, *split.val, *split.test)
     ]
     append_captions(path, records)
-    data = load_data("tiles", scene_folder, backbone="mini", excluded=())
+    data = load_data("tiles", scene_folder, seen=(), excluded=())
     assert data.human_captions == (path if by_people else None)
 
 
 def test_only_the_sets_that_mini_has_read_are_marked_as_seen(scene_folder: Path) -> None:
-    assert load_data("ucm", scene_folder, backbone="mini", excluded=()).is_seen
-    assert not load_data("resisc12", scene_folder, backbone="mini", excluded=()).is_seen
-    assert not load_data("ucm", scene_folder, backbone="folder", excluded=()).is_seen
+    seen = trained_on("mini")
+    assert load_data("ucm", scene_folder, seen=seen, excluded=()).is_seen
+    assert not load_data("resisc12", scene_folder, seen=seen, excluded=()).is_seen

@@ -21,7 +21,7 @@ from skycue.protocols.encoders import PoolPlan
 from skycue.protocols.runs import tasks_of
 from skycue.protocols.scene_data import load_data
 from skycue.protocols.workers import Limits
-from tests.protocols.made_up import row
+from tests.protocols.made_up import made_up_data, row
 from tests.protocols.quick import BORN, DEATHS, mortal_work, quick_config
 
 psutil = pytest.importorskip("psutil")
@@ -147,7 +147,7 @@ def test_two_runs_on_one_folder_share_its_cells(
 
 def test_a_claimed_cell_is_left_and_taken_up_when_it_is_free(request_for: Request) -> None:
     name, _, path = request_for.data[0].partition("=")
-    data = load_data(name, Path(path), backbone="tiny", excluded=())
+    data = load_data(name, Path(path), seen=(), excluded=())
     clip = load_clip(request_for.backbone)
     coop = row("coop")
     plan = PoolPlan(
@@ -163,16 +163,24 @@ def test_a_claimed_cell_is_left_and_taken_up_when_it_is_free(request_for: Reques
     done = worker.do(Task(cell, measures_rate=True))
     assert done is not None
     assert done.cost.images_a_second is not None
+    assert done.cost.scoring_ms is not None
     assert worker.do(Task(cell)) == done  # read, not made again
 
 
 def test_rate_is_measured_once_a_row_at_the_most_shots(request_for: Request) -> None:
     name, _, path = request_for.data[0].partition("=")
-    data = load_data(name, Path(path), backbone="tiny", excluded=())
+    data = load_data(name, Path(path), seen=(), excluded=())
     rows = (row("zero-shot"), row("coop"))
     tasks = tasks_of(few_shot.plan(Comparison((data,), rows, (1, 2), (1, 2))))
     measured = [(t.cell.row.name, t.cell.shots, t.cell.seed) for t in tasks if t.measures_rate]
     assert measured == [("zero-shot", 0, 0), ("coop", 2, 1)]
+
+
+def test_rate_is_measured_with_the_most_classes() -> None:
+    few, many = made_up_data("few", ("forest", "river")), made_up_data("many", tuple("abcd"))
+    tasks = tasks_of(few_shot.plan(Comparison((few, many), (row("coop"),), (1, 2), (1, 2))))
+    measured = [(t.cell.data, t.cell.shots, t.cell.seed) for t in tasks if t.measures_rate]
+    assert measured == [("many", 2, 1)]
 
 
 def test_a_captioning_model_is_not_run_in_each_process(request_for: Request) -> None:
