@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated, Literal
 
@@ -71,7 +72,7 @@ def benchmark(
         jobs=jobs,
     )
     outcome = run_benchmark(request, load_config(BenchmarkConfig, config, settings or ()))
-    command = " ".join(["skycue", *sys.argv[1:]])
+    command = shlex.join(["skycue", *sys.argv[1:]])
     card = build_card(protocol, outcome, command=command, backbone=backbone)
     typer.echo(str(write_report(output, card, outcome)))
 

@@ -1,5 +1,6 @@
 """`skycue benchmark regions`: variants of a region model, over seeds and sets of boxes."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -85,6 +86,6 @@ def benchmark_regions(
 
     with explain_out_of_memory("train.batch_size of the stages"):
         cells = run_regions(run, train=train, load=load)
-    command = " ".join(["skycue", *sys.argv[1:]])
+    command = shlex.join(["skycue", *sys.argv[1:]])
     card = build_card(run, command=command, environment=describe_environment(where, precision))
     typer.echo(str(write_region_report(output, card, cells)))

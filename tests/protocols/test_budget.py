@@ -144,8 +144,36 @@ def test_what_was_published_for_a_protocol_stands_in_its_rows() -> None:
     few_shot_coop = rows["few-shot"]["coop"]
     for shots, epochs in ((1, 50), (4, 100), (16, 200)):
         assert few_shot_coop.at(shots, 10 * shots).config.train.epochs == epochs
+    prograd = rows["base-to-new"]["prograd"].config.method
+    assert prograd.model_dump()["n_ctx"] == 16
     trained = [row for row in rows["base-to-new"].values() if row.name in config.methods]
     assert all(row.config.train.augment == "released" for row in trained)
+
+
+@pytest.mark.parametrize("name", ["benchmark_family", "benchmark_published_whole"])
+def test_variants_of_methods_are_rows_beside_them(name: str) -> None:
+    config = load_config(BenchmarkConfig, configs_folder() / f"{name}.yaml")
+    wanted = (
+        "all",
+        "tip-adapter searched",
+        "tip-adapter-f searched",
+        "coop patched",
+        "stylip patched",
+    )
+    rows = {row.name: row.at(16, 192).config for row in config.rows("few-shot", wanted)}
+    for method in ("tip-adapter", "tip-adapter-f"):
+        searched = rows[f"{method} searched"]
+        changed = searched.method.model_dump() | {"alpha": 1.0, "beta": 5.5}
+        assert (searched.method.model_dump()["alpha"], changed) == (
+            None,
+            rows[method].method.model_dump(),
+        )
+        assert searched.train == rows[method].train
+    for method in ("coop", "stylip"):
+        patched = rows[f"{method} patched"]
+        assert patched.method == rows[method].method
+        assert patched.train.interpolate == (0.5,)
+        assert patched.train.model_copy(update={"interpolate": ()}) == rows[method].train
 
 
 def test_the_card_and_the_cells_say_the_budget(request_for: Request, tmp_path: Path) -> None:
