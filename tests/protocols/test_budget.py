@@ -160,7 +160,7 @@ def test_variants_of_methods_are_rows_beside_them(name: str) -> None:
         "coop patched",
         "stylip patched",
     )
-    rows = {row.name: row.at(16, 192).config for row in config.rows("few-shot", wanted)}
+    rows = {row.name: row.at(16, 192).config for row in config.rows("base-to-new", wanted)}
     for method in ("tip-adapter", "tip-adapter-f"):
         searched = rows[f"{method} searched"]
         changed = searched.method.model_dump() | {"alpha": 1.0, "beta": 5.5}
