@@ -230,7 +230,7 @@ def _against_zero_shot(found: PairedComparison, name: str) -> tuple[str, ...]:
     difference = found.differences.get((name, ZERO_SHOT))
     if difference is None:
         mean, low, high = found.differences[ZERO_SHOT, name]
-        difference = MeanDifference(-mean, -high, -low)
+        difference = MeanDifference(0 - mean, 0 - high, 0 - low)  # 0 - x: no "-0.0"
     return _interval(difference), f"{found.against_zero_shot[name]:.3f}"
 
 
