@@ -17,6 +17,7 @@ GROUP_STEP = 0.5
 """Distance of the bars that join methods, in heights of a name."""
 MARKERS = "os^Dv"
 """Shapes of points; with the ten colours of matplotlib's cycle they tell fifty methods apart."""
+POINTS_PER_INCH = 72
 LABEL_POINTS = 8.5
 """Least distance of two names one above the other, in points; letters are 7 high."""
 WORD_POINTS = 65
@@ -125,7 +126,7 @@ def draw_score_against_cost(
     figure.suptitle(title, fontsize=10)
     figure.draw_without_rendering()  # settles the layout, and with it where points lie
     for axes, points in zip(grid, panels.values(), strict=True):
-        _name_points(axes, points, names)
+        _name_points(axes, points, names, dots_per_inch=figure.dpi)
     return png_bytes(figure)
 
 
@@ -165,10 +166,12 @@ def _draw_point(axes: Axes, point: CostPoint, number: int) -> None:
     )
 
 
-def _name_points(axes: Axes, points: Sequence[CostPoint], names: Sequence[str]) -> None:
+def _name_points(
+    axes: Axes, points: Sequence[CostPoint], names: Sequence[str], *, dots_per_inch: float
+) -> None:
     """Write the name of each method to the right of its point, higher where it would lie on one."""
     pixels = axes.transData.transform([(point.cost, point.score) for point in points])  # [N, 2]
-    places = [(x, y) for x, y in (pixels * 72 / axes.get_figure(root=True).dpi).tolist()]
+    places = [(x, y) for x, y in (pixels * POINTS_PER_INCH / dots_per_inch).tolist()]
     for point, (_, at), height in zip(points, places, label_heights(places), strict=True):
         is_moved = height > at
         axes.annotate(
