@@ -32,7 +32,7 @@ def cost_table(results: Results, scores: Scores) -> Table:
                 *_effort(cells),
                 "not measured" if fit is None else f"{fit:.2f}",
                 "not measured" if rate is None else f"{rate:.0f}",
-                "not measured" if scoring is None else f"{scoring:.2f}",
+                "not measured" if scoring is None else f"{scoring:.3f}",
                 "not measured" if peak is None else f"{peak:.0f}",
             )
         )

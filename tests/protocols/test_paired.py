@@ -208,7 +208,7 @@ def test_costs_stand_beside_the_score() -> None:
     lines = {line[0]: line[1:] for line in cost_table(results, scores).rows}
     # 8 images, batches of 32, 200 epochs
     effort = ("1,600", "200")
-    assert lines["coop"] == (Measure((0.1, 0.2)), "7", *effort, "1.00", "10", "0.25", "1")
+    assert lines["coop"] == (Measure((0.1, 0.2)), "7", *effort, "1.00", "10", "0.250", "1")
     assert lines["linear-probe"][1:4] == ("7", "", "")
     points = cost_points(results, scores)
     assert {point.name for point in points[FIT_AXIS]} == {"zero-shot", "linear-probe", "coop"}
