@@ -19,9 +19,16 @@ from skycue.data.mask_crops import MaskCrop
 from skycue.device import autocast
 from skycue.region_network import Calibration
 from skycue.region_samples import frames_around
+from skycue.regions.alignment import RelationPairs, collect_pairs
 from skycue.regions.clvnet import ClvNet, Cues, ImageTokens, Queries
-from skycue.regions.grounded_text import GroundedText, UnfinishedCaptions, decode_caption
+from skycue.regions.grounded_text import (
+    GroundedText,
+    UnfinishedCaptions,
+    decode_caption,
+    relations_in,
+)
 from skycue.regions.mask_decoder import DecodedMasks
+from skycue.regions.reasoner import Read
 from skycue.windows import cut_window, paste_masks
 
 
@@ -123,7 +130,8 @@ class RegionAnswerer:
             read = network.reasoner.read(prompts, written.ids)
             seg = [[place for place in text.seg if place is not None] for text in texts]
             queries: Queries = network.queries(read, seg)
-            decoded: DecodedMasks = network.decode(look.cues, regions, queries)
+            said = self._said(read, written.ids)
+            decoded: DecodedMasks = network.decode(look.cues, regions, queries, said)
         answers = []
         for row, text in enumerate(texts):
             whole = text._replace(is_cut=written.is_cut[row] or text.is_cut)
@@ -131,6 +139,14 @@ class RegionAnswerer:
             phrases = self._phrases(asked[row], look.frames[row], row, whole, odds, decoded)
             answers.append(_join(asked[row], look.frames[row], whole, phrases, model))
         return answers
+
+    def _said(self, read: Read, ids: Sequence[Sequence[int]]) -> RelationPairs | None:
+        """Return what answers say between phrases, where the mask decoder listens to it."""
+        if self.network.mask_decoder.agreement is None:
+            return None
+        tokenizer = self.network.reasoner.language.tokenizer
+        between = [relations_in(tokenizer, each) for each in ids]  # type: ignore[arg-type]
+        return collect_pairs(read.states, ids, between)
 
     def _watch(self, words: Words, rows: int) -> Callable[[Sequence[int]], None] | None:
         """Return what turns newest tokens into captions so far; None where nobody listens."""

@@ -15,13 +15,18 @@ from skycue.backbones.segmenter import MaskOutput
 from skycue.data.region_captions import GroundedCaption
 from skycue.region_recipe import LossWeights
 from skycue.region_samples import RegionSample
-from skycue.regions.alignment import RelationAlignment, RelationPairs, SemanticAlignment
+from skycue.regions.alignment import (
+    RelationAlignment,
+    RelationPairs,
+    SemanticAlignment,
+    collect_pairs,
+)
 from skycue.regions.clvnet import ClvNet, Cues, ImageTokens
 from skycue.regions.grounded_text import BOX, TextTargets, encode_caption
 from skycue.regions.mask_decoder import DecodedMasks
 from skycue.regions.mask_losses import mask_bce_loss, mask_dice_loss
 from skycue.regions.mask_pooling import pool_under_masks, shrink_masks
-from skycue.regions.phrase_keys import PhraseIds, stable_id
+from skycue.regions.phrase_keys import PhraseIds
 from skycue.regions.reasoner import Read
 
 FULL = 255.0
@@ -29,7 +34,10 @@ FULL = 255.0
 
 
 class Alignments(nn.Module):
-    """The layers that only the two alignment losses use; a model that is used has none."""
+    """The layers that only the alignment losses use; a model that is used has none.
+
+    Where its mask decoder is gated, the layer of the relation loss is the network's own.
+    """
 
     def __init__(self, network: ClvNet) -> None:
         super().__init__()
@@ -37,8 +45,9 @@ class Alignments(nn.Module):
         self.semantic = SemanticAlignment(network.segmenter.width, text_width)
         relations = network.mask_decoder.relations
         has_edges = relations is not None and relations.edge is not None
+        needs_own = has_edges and network.mask_decoder.agreement is None
         self.relation = (
-            RelationAlignment(network.segmenter.query_width, text_width) if has_edges else None
+            RelationAlignment(network.segmenter.query_width, text_width) if needs_own else None
         )
 
 
@@ -92,6 +101,7 @@ def counts_of(network: ClvNet, samples: Sequence[RegionSample]) -> dict[str, flo
     targets = targets_of(network, samples)
     visible = targets.masks.amax((-2, -1)) > 0  # [R, K, V]
     return {
+        "regions": float(len(samples)),
         "tokens": float(sum(len(text.ids) for text in targets.texts)),
         "phrases": float(targets.present.sum()),
         "visible": float(visible.sum()),
@@ -151,7 +161,7 @@ def region_loss(
     """Return the weighted terms of the loss, by name; the names are the same for all batches.
 
     L = 1 text + 2 BCE + 0.5 Dice + 0.5 (the same of the first pass) + 0.1 semantic + 0.1 relation
-    by default (clvnet.md 8.1).
+    by default (clvnet.md 8.1), and the matrix term of its decision 13 where it has a weight.
 
     Args:
         network: What learns.
@@ -167,7 +177,8 @@ def region_loss(
     regions = network.region_tokens(cues)
     read = network.reasoner.read(network.prompts(cues, regions), [t.ids for t in targets.texts])
     asked = network.queries(read, [t.seg for t in targets.texts])
-    decoded = network.decode(cues, regions, asked)
+    pairs = pairs_of(read, targets)
+    decoded = network.decode(cues, regions, asked, pairs)
     terms = {"text": weights.text * read.loss_sum / totals["tokens"]}
     terms |= _mask_terms(decoded, targets, weights, totals)
     zero = read.loss_sum * 0
@@ -175,10 +186,13 @@ def region_loss(
         count = totals["aligned"]
         aligned = _semantic(alignments, cues, read, targets, samples, count) if align else zero
         terms["semantic"] = weights.semantic * aligned
-    if weights.relation and alignments.relation is not None and decoded.edges is not None:
-        pairs = _pairs(read, targets)
-        related = alignments.relation(decoded.edges, pairs, totals["pairs"]) if align else zero
+    layer = network.mask_decoder.agreement or alignments.relation
+    if weights.relation and layer is not None and decoded.edges is not None:
+        related = layer(decoded.edges, pairs, totals["pairs"]) if align else zero
         terms["relation"] = weights.relation * related
+    if weights.matrix:
+        alike = _matrix(alignments, cues, read, targets, totals["regions"]) if align else zero
+        terms["matrix"] = weights.matrix * alike
     return terms
 
 
@@ -234,15 +248,13 @@ def _semantic(
     count: float,
 ) -> Tensor:
     """Return the Cross-modal Semantic Consistency Loss over all phrases with a visible object."""
-    features = cues.views[-1].features.coarse
-    shares = shrink_masks(targets.masks[:, :, -1], (features.shape[-2], features.shape[-1]))
-    pooled = pool_under_masks(features, shares)  # [R, K, D]
+    pooled, visible = _pooled(cues, targets)
     seen, said, texts, classes, images = [], [], [], [], []
     for row, (sample, target) in enumerate(zip(samples, targets.texts, strict=True)):
         for number, (phrase, (first, last)) in enumerate(
             zip(sample.caption.phrases, target.phrases, strict=True)
         ):
-            if shares[row, number].amax() == 0:
+            if not visible[row, number]:
                 continue
             seen.append(pooled[row, number])
             said.append(read.states[row, first:last].mean(dim=0))
@@ -257,20 +269,33 @@ def _semantic(
     return loss
 
 
-def _pairs(read: Read, targets: Targets) -> RelationPairs:
-    """Collect what captions say between two phrases of a sentence."""
-    rows, firsts, seconds, states, keys = [], [], [], [], []
+def _pooled(cues: Cues, targets: Targets) -> tuple[Tensor, Tensor]:
+    """Return what lies under the true masks on the widest view, and which are seen there.
+
+    Returns:
+        Mean features [R, K, D], and bool [R, K].
+    """
+    features = cues.views[-1].features.coarse
+    shares = shrink_masks(targets.masks[:, :, -1], (features.shape[-2], features.shape[-1]))
+    return pool_under_masks(features, shares), shares.amax((-2, -1)) > 0
+
+
+def _matrix(
+    alignments: Alignments, cues: Cues, read: Read, targets: Targets, count: float
+) -> Tensor:
+    """Return how far likeness among objects lies from likeness among their phrases."""
+    pooled, visible = _pooled(cues, targets)
+    said = read.states.new_zeros(*visible.shape, read.states.shape[-1])
     for row, target in enumerate(targets.texts):
-        for first, second, (start, end) in target.between:
-            rows.append(row)
-            firsts.append(first)
-            seconds.append(second)
-            states.append(read.states[row, start:end].mean(dim=0))
-            keys.append(stable_id(" ".join(str(token) for token in target.ids[start:end])))
-    device, width = read.states.device, read.states.shape[-1]
-    words = torch.stack(states) if states else read.states.new_zeros(0, width)
-    numbers = torch.tensor([rows, firsts, seconds, keys], dtype=torch.int64, device=device)
-    return RelationPairs(numbers[0], numbers[1], numbers[2], words, numbers[3])
+        for number, (first, last) in enumerate(target.phrases):
+            said[row, number] = read.states[row, first:last].mean(dim=0).detach()
+    return alignments.semantic.matrix(pooled, said, visible & targets.present, count)
+
+
+def pairs_of(read: Read, targets: Targets) -> RelationPairs:
+    """Collect what captions say between two phrases of a sentence."""
+    ids = [target.ids for target in targets.texts]
+    return collect_pairs(read.states, ids, [target.between for target in targets.texts])
 
 
 def mean_overlap(outputs: Sequence[MaskOutput], targets: Targets) -> tuple[Tensor, Tensor]:

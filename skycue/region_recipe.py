@@ -83,6 +83,9 @@ class LossWeights(Config):
     """Cross-modal Semantic Consistency Loss."""
     relation: float = Field(default=0.1, ge=0)
     """Relationship Consistency Loss."""
+    matrix: float = Field(default=0.0, ge=0, exclude_if=lambda weight: weight == 0)
+    """Likeness among a caption's objects drawn to likeness among its phrases, where it has three or
+    more; not written down while off, so that what was trained without it is known again."""
 
 
 class RegionStageConfig(Config):

@@ -25,6 +25,7 @@ from skycue.region_losses import (
     counts_of,
     cues_of,
     mean_overlap,
+    pairs_of,
     region_loss,
     targets_of,
     text_loss,
@@ -310,7 +311,8 @@ class RegionTrainer:
                 prompts = self.network.prompts(cues, regions)
                 read = self.network.reasoner.read(prompts, [t.ids for t in targets.texts])
                 asked = self.network.queries(read, [t.seg for t in targets.texts])
-                outputs = list(self.network.decode(cues, regions, asked).masks)
+                said = pairs_of(read, targets)
+                outputs = list(self.network.decode(cues, regions, asked, said).masks)
             overlap, counted = mean_overlap(outputs, targets)
             total += float((overlap * counted).sum())
             count += float(counted.sum())

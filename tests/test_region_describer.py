@@ -245,6 +245,20 @@ def test_a_question_without_a_place_for_the_box_is_about_the_box_all_the_same() 
     assert len(set(captions)) == len(BOXES)
 
 
+def test_a_gate_hears_what_the_caption_says_between_phrases() -> None:
+    decoder = TINY.mask_decoder.model_copy(update={"context": "gated"})
+    network = build_network(TINY.model_copy(update={"mask_decoder": decoder}))
+    gated = RegionDescriber(network).encode(picture()).describe_all(BOXES)
+    network.mask_decoder.agreement = None
+    plain = RegionDescriber(network).encode(picture()).describe_all(BOXES)
+    assert [a.caption for a in gated] == [a.caption for a in plain]
+    changed = [
+        [one.score != other.score for one, other in zip(a.phrases, b.phrases, strict=True)]
+        for a, b in zip(gated, plain, strict=True)
+    ]
+    assert any(any(row) for row in changed)
+
+
 def test_a_caption_that_the_bound_ended_is_flagged(encoded: EncodedRegions) -> None:
     cut = "the caption was cut at its longest length"
     reasoner = TINY.reasoner.model_copy(update={"max_tokens": 8})

@@ -42,6 +42,13 @@ def test_a_short_recipe_is_filled_up(tmp_path: Path) -> None:
     assert RegionTrainingConfig.model_validate_json(recipe.model_dump_json()) == recipe
 
 
+def test_the_matrix_term_is_written_down_only_where_it_is_on(tmp_path: Path) -> None:
+    assert "matrix" not in load(tmp_path).model_dump_json()
+    recipe = load(tmp_path, settings=("weights.matrix=0.2",))
+    assert RegionTrainingConfig.model_validate_json(recipe.model_dump_json()) == recipe
+    assert recipe.weights.matrix == 0.2
+
+
 def test_settings_reach_a_stage_by_its_number(tmp_path: Path) -> None:
     settings = ("stages.1.train.epochs=7", "data.jitter=0", "stages.0.weights.relation=0")
     recipe = load(tmp_path, settings=settings)

@@ -9,6 +9,7 @@ return this process's share: the shares add up to the loss of the global batch.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skycue.distributed import all_gather_rows
-from skycue.regions.phrase_keys import PhraseIds, denominator_mask, positive_mask
+from skycue.regions.phrase_keys import PhraseIds, denominator_mask, positive_mask, stable_id
 
 FIRST_TEMPERATURE = 0.07
 """Of the semantic contrast at the start of training, as in CLIP."""
@@ -71,6 +72,19 @@ class SemanticAlignment(nn.Module):
             total = len(everyone.keys) if count is None else count
             return contrast(seen, said, scale, positive, counted) / max(total, 1)
 
+    def matrix(self, visual: Tensor, text: Tensor, phrase_mask: Tensor, count: float) -> Tensor:
+        """Return `matrix_divergence` of objects and phrases as this layer compares them, a scalar.
+
+        Args:
+            visual: What is seen of each object, [R, K, Dv].
+            text: Mean state of each phrase, [R, K, W].
+            phrase_mask: False where a phrase is padding or its object not seen, bool [R, K].
+            count: Regions by which the sum is divided.
+        """
+        with torch.autocast(visual.device.type, enabled=False):
+            seen, said = self.visual(visual.float()), self.text(text.float())
+            return matrix_divergence(said, seen, phrase_mask, count)
+
 
 class RelationPairs(NamedTuple):
     """What a batch of captions says between two phrases of a sentence, the first before the second.
@@ -88,6 +102,32 @@ class RelationPairs(NamedTuple):
     second: Tensor
     states: Tensor
     keys: Tensor
+
+
+def collect_pairs(
+    states: Tensor,
+    ids: Sequence[Sequence[int]],
+    between: Sequence[Sequence[tuple[int, int, tuple[int, int]]]],
+) -> RelationPairs:
+    """Collect what captions say between two phrases.
+
+    Args:
+        states: Of the answers' tokens, [R, L, W].
+        ids: Tokens of each answer.
+        between: Of each answer, as `grounded_text.TextTargets.between` says.
+    """
+    rows, firsts, seconds, said, keys = [], [], [], [], []
+    for row, (tokens, relations) in enumerate(zip(ids, between, strict=True)):
+        for first, second, (start, end) in relations:
+            rows.append(row)
+            firsts.append(first)
+            seconds.append(second)
+            said.append(states[row, start:end].mean(dim=0))
+            keys.append(stable_id(" ".join(str(token) for token in tokens[start:end])))
+    words = torch.stack(said) if said else states.new_zeros(0, states.shape[-1])
+    lists = [rows, firsts, seconds, keys]
+    numbers = torch.tensor(lists, dtype=torch.int64, device=states.device)
+    return RelationPairs(numbers[0], numbers[1], numbers[2], words, numbers[3])
 
 
 class RelationAlignment(nn.Module):
@@ -130,7 +170,8 @@ class RelationAlignment(nn.Module):
     def agreement(self, edges: Tensor, pairs: RelationPairs) -> Tensor:
         """Return how well edges fit what is said, from 0 to 1; 0 where nothing is said.
 
-        It is sigmoid(cos / 0.1) of the two vectors; the relation layer can add it to its logits.
+        It is sigmoid(cos / 0.1) of the two vectors; a gated mask decoder adds it to the logits of
+        its relation layer.
 
         Returns:
             Phrase by phrase, [R, K, K].
@@ -176,7 +217,7 @@ def contrast(
     return total
 
 
-def matrix_divergence(said: Tensor, seen: Tensor, phrase_mask: Tensor, n_regions: int) -> Tensor:
+def matrix_divergence(said: Tensor, seen: Tensor, phrase_mask: Tensor, n_regions: float) -> Tensor:
     """Return how far likeness among objects lies from likeness among phrases, a scalar.
 
     KL(softmax_j S_ij of text || softmax_j S_ij of sight) with S = cosine / 0.1 and j != i, the mean

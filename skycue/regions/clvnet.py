@@ -22,6 +22,7 @@ from skycue.backbones.segmenter import MaskFeatures, Segmenter
 from skycue.backbones.small_segmenter import SmallSegmenter, SmallSegmenterConfig
 from skycue.config import Config
 from skycue.errors import ConfigError
+from skycue.regions.alignment import RelationPairs
 from skycue.regions.mask_decoder import (
     ContextAwareMaskDecoder,
     DecodedMasks,
@@ -282,10 +283,19 @@ class ClvNet(nn.Module):
         picked = states.gather(1, places[..., None].expand(-1, -1, states.shape[-1]))
         return Queries(self.query_projection(picked), known)
 
-    def decode(self, cues: Cues, regions: Tensor, asked: Queries) -> DecodedMasks:
-        """Decode the masks of all phrases on all views, by the Context-Aware Mask Decoder."""
+    def decode(
+        self, cues: Cues, regions: Tensor, asked: Queries, said: RelationPairs | None = None
+    ) -> DecodedMasks:
+        """Decode the masks of all phrases on all views, by the Context-Aware Mask Decoder.
+
+        Args:
+            cues: What is seen.
+            regions: Region tokens of the boxes, [R, W].
+            asked: A query for each phrase.
+            said: What the answers say between two phrases; `mask_decoder.context: gated` needs it.
+        """
         decoded: DecodedMasks = self.mask_decoder(
-            self.segmenter, cues.views, asked.queries, asked.phrase_mask, regions
+            self.segmenter, cues.views, asked.queries, asked.phrase_mask, regions, said
         )
         return decoded
 

@@ -249,6 +249,30 @@ def _require(fact: bool, problem: str, position: int) -> None:
         )
 
 
+def relations_in(tokenizer: TextCoder, ids: Sequence[int]) -> list[tuple[int, int, Span]]:
+    """Find what an answer says between its phrases, as `TextTargets.between` holds it.
+
+    Args:
+        tokenizer: Of the language model.
+        ids: An answer that keeps to the grammar.
+    """
+    numbers = token_numbers(tokenizer)
+    found: list[tuple[int, int, Span]] = []
+    phrases = start = other = 0
+    in_phrase = False
+    for position, token in enumerate(ids):
+        if token == numbers.phrase_start:
+            in_phrase = True
+            if phrases and position > start:
+                found.append((other, phrases, (start, position)))
+        elif token == numbers.seg:
+            in_phrase, start, other = False, position + 1, phrases
+            phrases += 1
+        elif not in_phrase and SENTENCE_END.search(tokenizer.decode([token])):
+            start, other = position + 1, 0
+    return found
+
+
 def keep_likely(
     tokenizer: TextCoder, ids: Sequence[int], log_probabilities: Sequence[float], least: float
 ) -> list[int]:

@@ -6,7 +6,8 @@ and the aim are CLV-Net's (https://arxiv.org/abs/2512.11680), the steps are ours
 `relation_layer.py`). The relation layer starts at zero, so masks start as those of the segmenter.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from skycue.backbones.segmenter import MaskFeatures, MaskOutput, Segmenter
 from skycue.config import Config
+from skycue.regions.alignment import RelationAlignment, RelationPairs
 from skycue.regions.mask_pooling import boxes_under_masks, pool_under_masks, shrink_masks
 from skycue.regions.relation_layer import PromptNode, RelationLayer
 from skycue.regions.roi_align import roi_align
@@ -26,9 +28,10 @@ PROMPT_BINS = 7
 class MaskDecoderConfig(Config):
     """Options of the mask decoder, under `model.mask_decoder`."""
 
-    context: Literal["off", "no_edges", "no_prompt_node", "full"] = "full"
+    context: Literal["off", "no_edges", "no_prompt_node", "full", "gated"] = "full"
     """How phrases learn of each other: not at all, by attention without edges or without the
-    prompt as a node, or by all of it."""
+    prompt as a node, or by all of it; `gated` adds to the attention from one phrase to a later one
+    how well the edge between them fits the words between them, in training and in use."""
     heads: int = Field(default=8, gt=0)
     """Attention heads of the relation layer; divides the width of a query."""
 
@@ -68,7 +71,7 @@ class ContextAwareMaskDecoder(nn.Module):
     Args:
         segmenter_width: Channels of the segmenter's coarse map, Dv.
         query_width: Width of a query.
-        region_width: Width of the region encoder's vectors, Dr.
+        region_width: Width of the region encoder's vectors and of the language model's states, Dr.
         config: How much context to use.
     """
 
@@ -89,6 +92,9 @@ class ContextAwareMaskDecoder(nn.Module):
                 prompt_node=config.context != "no_prompt_node",
             )
         )
+        self.agreement = (
+            RelationAlignment(query_width, region_width) if config.context == "gated" else None
+        )
 
     def forward(
         self,
@@ -97,7 +103,7 @@ class ContextAwareMaskDecoder(nn.Module):
         queries: Tensor,
         phrase_mask: Tensor,
         region_vectors: Tensor,
-        agreement: Callable[[Tensor], Tensor] | None = None,
+        said: RelationPairs | None = None,
     ) -> DecodedMasks:
         """Decode the masks of K phrases for each of R regions; K may be 0.
 
@@ -108,11 +114,14 @@ class ContextAwareMaskDecoder(nn.Module):
             phrase_mask: False where a query is padding, bool [R, K]; its masks mean nothing, and it
                 changes no other mask.
             region_vectors: What the region encoder says of each prompt box, [R, Dr].
-            agreement: As `RelationLayer.forward` takes it.
+            said: What the captions say between two phrases; for `gated` context only.
         """
         coarse, edges = None, None
         if self.relations is not None:
-            context = views[-1]
+            context, agreement = views[-1], None
+            if self.agreement is not None:
+                assert said is not None
+                agreement = partial(self.agreement.agreement, pairs=said)
             coarse = segmenter.decode(context.features, queries, context.boxes)
             seen = context.features.coarse
             # Probabilities are averaged, not logits: an object smaller than a cell keeps its share.

@@ -19,6 +19,7 @@ from skycue.regions.grounded_text import (
     decode_caption,
     encode_caption,
     keep_likely,
+    relations_in,
     token_numbers,
 )
 from tests.tiny_clvnet import TEXTS, VOCABULARY
@@ -126,6 +127,26 @@ def test_the_words_between_phrases_tell_how_they_relate() -> None:
     ]
     # "It" of the second sentence is the caption's first phrase
     assert read == [(0, 1, ", left of"), (0, 2, " It is near"), (2, 3, "; above it")]
+
+
+@pytest.mark.parametrize(
+    ("caption", "phrases"),
+    [
+        (CAPTION, PHRASES),
+        ("ships tanks", ["ships", "tanks"]),
+        (
+            "Look. A ship is here. It is quiet. It lies by a tank, near a road.",
+            ["A ship", "a tank", "a road"],
+        ),
+        ("A ship.", ["A ship"]),
+        ("It is empty.", []),
+    ],
+)
+def test_relations_are_found_in_the_tokens_as_in_the_text(caption: str, phrases: list[str]) -> None:
+    tokenizer = byte_level()
+    targets = encode_caption(tokenizer, caption, spans_in(caption, phrases))
+    assert relations_in(tokenizer, targets.ids) == targets.between
+    assert relations_in(tokenizer, targets.ids[:-1]) == targets.between
 
 
 def test_phrases_without_words_between_them_relate_to_nothing() -> None:

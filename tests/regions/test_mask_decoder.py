@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from skycue.backbones.segmenter import MaskFeatures, MaskOutput, Segmenter
+from skycue.regions.alignment import RelationPairs
 from skycue.regions.mask_decoder import ContextAwareMaskDecoder, MaskDecoderConfig, View
 
 R, D, DR = 2, 8, 5
@@ -53,6 +54,31 @@ def draw(k: int) -> tuple[list[View], Tensor, Tensor, Tensor]:
     queries = torch.randn(R, k, D, generator=generator)
     regions = torch.randn(R, DR, generator=generator)
     return views, queries, torch.ones(R, k, dtype=torch.bool), regions
+
+
+def said(regions: list[int], first: list[int], second: list[int]) -> RelationPairs:
+    """Say something of pairs of phrases."""
+    n = len(regions)
+    states = torch.randn(n, DR, generator=torch.Generator().manual_seed(4))
+    numbers = torch.tensor([regions, first, second, [0] * n], dtype=torch.int64)
+    return RelationPairs(numbers[0], numbers[1], numbers[2], states, numbers[3])
+
+
+def test_a_gate_changes_only_the_phrase_from_which_something_is_said() -> None:
+    views, queries, mask, regions = draw(3)
+    full, gated = build("full"), build("gated")
+    missing = gated.load_state_dict(full.state_dict(), strict=False)
+    assert missing.missing_keys == ["agreement.edge.weight", "agreement.text.weight"]
+    assert missing.unexpected_keys == []
+    plain = full(SEGMENTER, views, queries, mask, regions)
+    silent = gated(SEGMENTER, views, queries, mask, regions, said([], [], []))
+    assert_close(silent.queries, plain.queries)
+    told = gated(SEGMENTER, views, queries, mask, regions, said([1], [0], [2]))
+    changed = (told.queries - plain.queries).abs().amax(-1) > 1e-4  # [R, K]
+    assert changed.tolist() == [[False, False, False], [True, False, False]]
+    told.queries.sum().backward()
+    assert gated.agreement is not None
+    assert all(weight.grad is not None for weight in gated.agreement.parameters())
 
 
 def test_without_context_each_view_is_decoded_once() -> None:
