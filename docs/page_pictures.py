@@ -1,4 +1,4 @@
-"""Take the pictures of the page that the README and the tutorial show.
+"""Take the pictures of the page that the README, the tutorial and docs/server.md show.
 
 Run as `python -m docs.page_pictures`, with Chromium: it serves the example of Rotterdam, describes
 boxes and labels tiles as an analyst would, and keeps what the screen shows.
@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import ViewportSize
 
 from tests.web.page.conftest import TANKS
 from tests.web.page.driver import Analyst, chromium, served
@@ -18,6 +19,8 @@ COLOURS = 256
 SIZE = (360, 360)
 TANK, OTHERS = (148, 258, 244, 356), ((232, 0, 282, 42), (8, 72, 106, 120))
 """Boxes on the example: a storage tank, then two that are only listed."""
+PROJECTOR: ViewportSize = {"width": 1920, "height": 1080}
+LETTER = b"Dear Sir or Madam, " * 100
 LABELS = {
     "tank": [(236, 2, 280, 40), (286, 0, 330, 36), (166, 284, 236, 340)],
     "building": [(102, 160, 150, 200), (0, 150, 60, 210), (20, 90, 90, 116)],
@@ -25,9 +28,9 @@ LABELS = {
 }
 
 
-def take(analyst: Analyst, name: str) -> None:
-    """Keep what the screen shows once nothing is on its way."""
-    if analyst.page.locator(".map").count():
+def take(analyst: Analyst, name: str, *, waits: bool = True) -> None:
+    """Keep what the screen shows, once nothing is on its way if it `waits`."""
+    if waits and analyst.page.locator(".map").count():
         analyst.settle()
     shown = Image.open(io.BytesIO(analyst.page.screenshot(animations="disabled"))).convert("RGB")
     few = shown.quantize(COLOURS, kmeans=3)  # a third of the bytes, and nobody sees it
@@ -54,8 +57,22 @@ def classify(analyst: Analyst) -> None:
             analyst.draw(box, SIZE)
             count.get_by_text(str(number), exact=True).wait_for()
     analyst.page.get_by_role("button", name="Fit").click()
+    analyst.page.locator(".progress-head", has_text="Classifying").wait_for()
+    take(analyst, "working", waits=False)
     analyst.page.get_by_label("Legend").wait_for()
     analyst.press("v")
+    take(analyst, "classify")
+
+
+def refuse(analyst: Analyst) -> None:
+    """Send what is no raster, then lose the line."""
+    analyst.page.get_by_role("button", name="All rasters", exact=True).click()
+    analyst.upload("letter.tif", LETTER)
+    analyst.page.locator(".notice.is-error").wait_for()
+    analyst.page.context.set_offline(True)
+    analyst.page.locator(".raster-open").first.click()
+    analyst.page.get_by_role("button", name="All rasters", exact=True).click()
+    analyst.page.locator(".offline").wait_for()
 
 
 def main() -> None:
@@ -71,9 +88,18 @@ def main() -> None:
         analyst.open(TANKS.name)
         describe(analyst)
         take(analyst, "describe")
-        analyst.page.get_by_role("button", name="Dark", exact=True).click()
         classify(analyst)
+        analyst.page.get_by_role("button", name="Dark", exact=True).click()
         take(analyst, "classify_dark")
+        analyst.page.get_by_role("button", name="Light", exact=True).click()
+        refuse(analyst)
+        take(analyst, "errors")
+        speaker = Analyst(browser, address)
+        speaker.page.set_viewport_size(PROJECTOR)
+        speaker.open(TANKS.name)
+        speaker.rows.first.click()
+        speaker.page.locator(".caption .phrase").first.hover()
+        take(speaker, "projector")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ interpolated, which is far less than a pixel off on a tile."""
 def draw_label_tile(
     path: Path,
     stride: int,
+    raster_size: tuple[int, int],
     colours: NDArray[np.uint8],
     shown: Collection[int] | None,
     points: NDArray[np.float64],
@@ -32,6 +33,7 @@ def draw_label_tile(
     Args:
         path: Labels, a raster of one uint8 band with a pixel a cell.
         stride: Pixels of the classified raster along each side of a cell.
+        raster_size: (height, width) of the classified raster; the last cells may reach beyond.
         colours: RGB of each class, [C, 3].
         shown: Numbers of the classes that are drawn; None draws all.
         points: Where on the classified raster each pixel of the tile lies, from `tile_points`.
@@ -43,9 +45,10 @@ def draw_label_tile(
 
     tile = np.zeros((4, TILE_SIZE, TILE_SIZE), dtype=np.uint8)
     cells = np.floor(points / stride)  # [256, 256, 2]
+    on_raster = (points >= 0).all(-1) & (points < raster_size[::-1]).all(-1)
     dataset = open_dataset(path)
     try:
-        inside = (cells >= 0).all(-1) & (cells < (dataset.width, dataset.height)).all(-1)
+        inside = on_raster & (cells < (dataset.width, dataset.height)).all(-1)
         if not inside.any():
             return tile
         columns, rows = cells[inside].astype(np.int64).T

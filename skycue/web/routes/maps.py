@@ -110,4 +110,4 @@ def _draw(
     ):
         points = tile_points(facts, raster.georeference, grid, z, x, y)
         colours = levels_of([one.colour for one in record.classes])
-        return png_of(draw_label_tile(labels, record.stride, colours, shown, points))
+        return png_of(draw_label_tile(labels, record.stride, facts.size, colours, shown, points))

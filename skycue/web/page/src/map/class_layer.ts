@@ -10,14 +10,12 @@ export function classLayer(): TileLayer<TileImage> {
   const layer = new TileLayer<TileImage>({ zIndex: 10, preload: 1 });
   effect(() => {
     const [record, map, hidden] = [readyRaster.value, classMap.value, hiddenClasses.value];
+    void returns.value; // once the line is mended a new source asks again for tiles that failed
     if (record === null || map === null) return layer.setSource(null);
     const shown = map.classes.flatMap(({ name }, index) => (hidden.has(name) ? [] : [index]));
     if (shown.length === 0) return layer.setSource(null);
     const query = shown.length === map.classes.length ? "" : `?classes=${shown.join(",")}`;
     layer.setSource(tileSource(record, `maps/${encodeURIComponent(map.id)}`, query, true));
-  });
-  effect(() => {
-    if (returns.value > 0) layer.getSource()?.refresh(); // tiles that failed
   });
   effect(() => layer.setOpacity(mapOpacity.value));
   effect(() => layer.setVisible(panel.value === "classify"));

@@ -80,9 +80,6 @@ export function mount(element: HTMLElement): void {
   }, { capture: true });
   effect(followTool);
   effect(showRaster);
-  effect(() => {
-    if (returns.value > 0) backdrop.getSource()?.refresh(); // tiles that failed
-  });
 }
 
 /** The element that the map is mounted in; there is one whenever these functions are called. */
@@ -99,15 +96,19 @@ function followTool(): void {
 }
 
 let shownId: string | null = null;
+let shownReturns = 0;
 
 function showRaster(): void {
   const record = readyRaster.value;
   const id = record?.id ?? null;
-  if (id === shownId) return;
-  shownId = id;
-  keyboardBox.stop();
+  const isNew = id !== shownId;
+  if (!isNew && returns.value === shownReturns) return;
+  [shownId, shownReturns] = [id, returns.value];
+  if (isNew) keyboardBox.stop();
   if (record === null || id === null) return backdrop.setSource(null);
+  // a new source after the line was mended: `refresh` keeps tiles that failed if it is the first call
   backdrop.setSource(tileSource(record, `rasters/${encodeURIComponent(id)}`, "", false));
+  if (!isNew) return;
   map.setView(viewOf(record));
   fitBox([0, 0, record.width, record.height], 0, 0);
 }

@@ -14,6 +14,8 @@ import {
 } from "./store";
 
 const POLL_MS = 700;
+const LIST_POLL_MS = 2000;
+let nextRefresh: number | undefined;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Ask the server what it has; open the raster that the address names, so that reloading keeps it. */
@@ -35,6 +37,13 @@ export async function refresh(): Promise<void> {
     wantsToken.value = false;
   });
   await findUnfinished();
+  clearTimeout(nextRefresh);
+  if (rasters.value.some(({ status }) => status === "preparing")) nextRefresh = window.setTimeout(refreshList, LIST_POLL_MS);
+}
+
+/** Look again at a list in which something is being prepared; while a raster is open nobody sees it. */
+function refreshList(): void {
+  if (raster.value === null) void attempt(refresh);
 }
 
 async function findUnfinished(): Promise<void> {
