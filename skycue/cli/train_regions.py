@@ -13,8 +13,9 @@ def regions(
     config: Annotated[Path, typer.Argument(help="A recipe such as configs/mini_region.yaml.")],
     output: OutputOption,
     data_root: Annotated[
-        Path, typer.Option("--data-root", metavar="DIR", help="Folder that holds the datasets.")
-    ],
+        Path | None,
+        typer.Option("--data-root", metavar="DIR", help="Of the datasets; none with fake weights."),
+    ] = None,
     settings: SetOption = None,
     seed: Annotated[int, typer.Option(help="Of the start, the batches and all chance.")] = 1,
     device: DeviceOption = "auto",
@@ -52,6 +53,9 @@ def regions(
     recipe = load_config(RegionTrainingConfig, config, settings or ())
     if fake_weights and not dry_run:
         raise ConfigError("--fake-weights trains nothing of use: give --dry-run as well.")
+    if data_root is None and not fake_weights:
+        raise typer.BadParameter("give --data-root, the folder that holds the datasets.")
+    root = data_root or Path()  # which fake weights do not look at
     if not dry_run:
         make_room(output, force=force)
     with explain_out_of_memory("stages.train.batch_size and raise stages.train.accumulate"):
@@ -61,7 +65,7 @@ def regions(
         if dry_run:
             for stage in try_recipe(
                 recipe,
-                data_root,
+                root,
                 seed=seed,
                 device=where,
                 dtype=precision,
@@ -72,7 +76,7 @@ def regions(
             return
         train_regions(
             recipe,
-            data_root,
+            root,
             output,
             seed=seed,
             device=where,

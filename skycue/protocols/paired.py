@@ -123,9 +123,14 @@ def table_name(kind: str, targets: Targets, shots: int) -> str:
 
 
 def compare(scores: Scores) -> PairedComparison | None:
-    """Compare the rows of scores; None where fewer than two have a score everywhere."""
+    """Compare the rows of scores.
+
+    Returns:
+        None where fewer than two rows have a score everywhere, or all have a single one: with one
+        pair of place and seed nothing can be told from chance.
+    """
     names, matrix = scores.rows, scores.matrix()
-    if len(names) < 2:
+    if len(names) < 2 or len(matrix) < 2:
         return None
     found = dict(zip(names, mean_ranks(matrix).tolist(), strict=True))
     ranks = {name: found[name] for name in sorted(names, key=found.__getitem__)}

@@ -47,6 +47,12 @@ def test_regions_refuse_fake_weights_for_a_real_training(tmp_path: Path) -> None
     assert "give --dry-run as well" in result.stderr
 
 
+def test_regions_are_trained_on_data_that_are_somewhere(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["train", "regions", str(REGIONS), "-o", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "give --data-root" in result.stderr
+
+
 def test_a_finished_region_model_is_not_replaced_without_force(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     arguments = ["train", "regions", str(REGIONS), "-o", str(tmp_path), "--data-root", "x"]
@@ -61,9 +67,7 @@ def test_a_dry_run_prints_losses_and_memory_and_writes_nothing(tmp_path: Path) -
     arguments = ["train", "regions", str(REGIONS), "-o", str(tmp_path / "out")]
     for number in range(len(recipe.stages)):
         arguments += ["--set", f"stages.{number}.train.batch_size=2"]
-    result = CliRunner().invoke(
-        app, [*arguments, "--data-root", "x", "--dry-run", "--fake-weights"]
-    )
+    result = CliRunner().invoke(app, [*arguments, "--dry-run", "--fake-weights"])
     assert result.exit_code == 0
     stages = [json.loads(line) for line in result.stdout.splitlines()]
     assert [stage["stage"] for stage in stages] == [stage.name for stage in recipe.stages]

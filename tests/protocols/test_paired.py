@@ -94,8 +94,11 @@ def test_too_few_pairs_get_no_test_over_all_rows() -> None:
     assert "Friedman's test is left out" in ranks_table(found).notes[1]
 
 
-def test_one_row_is_compared_with_nothing() -> None:
+def test_one_row_or_one_pair_is_compared_with_nothing() -> None:
     assert compare(Scores("accuracy", 4, {"place": {"one": Measure((0.5,)), "two": None}})) is None
+    single = {"one": Measure((0.5,)), "two": Measure((0.6,))}
+    assert compare(Scores("accuracy", 4, {"place": single})) is None
+    assert compare(Scores("accuracy", 4, {"place": single, "other": single})) is not None
 
 
 ROWS = (row("zero-shot"), row("linear-probe"), row("coop"))

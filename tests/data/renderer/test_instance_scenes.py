@@ -67,6 +67,13 @@ class _Marked(InstanceCanvas):
     def stamp(self, outline: Sequence[Point], class_name: str, colour: Colour) -> int:
         return super().stamp(outline, class_name, MARK)
 
+    def claim(self, outline: Sequence[Point], class_name: str) -> int:
+        """Mark the whole object: a marina's harbors are boats, deck and water, of no colour."""
+        number = super().claim(outline, class_name)
+        if number:
+            self._draw.polygon(self._to_pixels(outline), fill=MARK)
+        return number
+
     def paint(self, points: Sequence[Point], colour: Colour, *, alpha: int = 255) -> None:
         """Draw no flat paint: shadows and details would hide the mark."""
 
@@ -80,7 +87,7 @@ class _Marked(InstanceCanvas):
         """Draw no discs."""
 
 
-@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "marina"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_masks_are_exactly_where_objects_are_drawn(layout: str) -> None:
     canvas = _Marked(256, sum(LAYOUTS[layout].gsd_m) / 2, np.random.default_rng(5))
     LAYOUTS[layout].draw(canvas)
