@@ -52,7 +52,12 @@ def classify(
         int | None, typer.Option(min=8, help="Make maps: classify windows of so many pixels.")
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(min=1, help="Pixels from window to window, a cell of the map.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Pixels from window to window, a cell of the map.",
+            show_default="half the window",
+        ),
     ] = None,
     bands: BandsOption = None,
     form: Annotated[
