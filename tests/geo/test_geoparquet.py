@@ -1,20 +1,23 @@
 """GeoParquet against version 1.1.0 of its specification.
 
-https://geoparquet.org/releases/v1.1.0/: the requirements on the `geo` metadata and on the columns,
-written down here from its text; the CRS against the schema of PROJJSON that pyproj brings along.
+https://geoparquet.org/releases/v1.1.0/: the `geo` metadata against its published JSON schema, which
+lies in `geoparquet/`, and the CRS in it against the schema of PROJJSON that pyproj brings along.
+What a schema cannot say, of the columns and their content, is written down here from the text.
 """
 
 import json
 from pathlib import Path
 from typing import cast
 
-import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyproj
 import pytest
+from jsonschema import Draft7Validator, ValidationError
 from pydantic import JsonValue
+from referencing import Registry
+from referencing.jsonschema import DRAFT7
 from shapely import from_wkb
 
 from skycue.geo.feature_files import Feature, write_features
@@ -28,50 +31,16 @@ FEATURES = [
 ]
 
 
-def path_to(side: str) -> JsonValue:
-    """Say where a covering finds one side: a column of structs and a field of that name."""
-    items: JsonValue = [{"type": "string"}, {"const": side}]
-    return {"type": "array", "items": items, "minItems": 2, "maxItems": 2}
-
-
 SIDES = ("xmin", "ymin", "xmax", "ymax")
-COLUMN: JsonValue = {
-    "type": "object",
-    "required": ["encoding", "geometry_types"],
-    "properties": {
-        "encoding": {"const": "WKB"},
-        "geometry_types": {
-            "type": "array",
-            "uniqueItems": True,
-            "items": {"pattern": "^(GeometryCollection|(Multi)?(Point|LineString|Polygon))( Z)?$"},
-        },
-        "crs": {"type": ["object", "null"]},
-        "edges": {"enum": ["planar", "spherical"]},
-        "orientation": {"const": "counterclockwise"},
-        "bbox": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
-        "epoch": {"type": "number"},
-        "covering": {
-            "type": "object",
-            "required": ["bbox"],
-            "properties": {
-                "bbox": {
-                    "type": "object",
-                    "required": [*SIDES],
-                    "properties": {side: path_to(side) for side in SIDES},
-                }
-            },
-        },
-    },
-}
-SCHEMA: dict[str, JsonValue] = {
-    "type": "object",
-    "required": ["version", "primary_column", "columns"],
-    "properties": {
-        "version": {"const": "1.1.0"},
-        "primary_column": {"type": "string", "minLength": 1},
-        "columns": {"type": "object", "minProperties": 1, "additionalProperties": COLUMN},
-    },
-}
+PUBLISHED = Path(__file__).parent / "geoparquet" / "schema.json"
+
+
+def published_schema() -> Draft7Validator:
+    """Return the schema of the specification, with that of PROJJSON where it refers to it."""
+    schema = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    projjson = projjson_schema()
+    known = Registry().with_resource(str(projjson["$id"]), DRAFT7.create_resource(projjson))
+    return Draft7Validator(schema, registry=known)
 
 
 def projjson_schema() -> dict[str, JsonValue]:
@@ -95,11 +64,12 @@ def test_a_file_meets_the_specification(tmp_path: Path, crs: str, rows: list[Fea
     path = tmp_path / "x.parquet"
     write_features(path, rows, GeoReference(crs, PLACE))
     metadata = json.loads(pq.read_schema(path).metadata[b"geo"])
-    jsonschema.validate(metadata, SCHEMA, cls=jsonschema.Draft7Validator)
+    published_schema().validate(metadata)
     primary = metadata["primary_column"]
     assert list(metadata["columns"]) == [primary]
     column = metadata["columns"][primary]
-    jsonschema.validate(column["crs"], projjson_schema(), cls=jsonschema.Draft7Validator)
+    assert column["crs"] is not None  # null would say that nobody knows it
+    assert column["encoding"] == "WKB"
 
     table = pq.read_table(path)
     assert table.schema.field(primary).type == pa.binary()  # at the root and not repeated
@@ -119,6 +89,28 @@ def test_a_file_meets_the_specification(tmp_path: Path, crs: str, rows: list[Fea
         assert column["bbox"] == [west.min(), south.min(), east.max(), north.max()]
     else:
         assert "bbox" not in column
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"edges": "straight"},
+        {"geometry_types": ["Polygon", "Polygon"]},
+        {"crs": {"type": "ProjectedCRS"}},
+        {"bbox": [0, 0, 1]},
+        {"covering": {"bbox": {"xmin": ["bbox", "xmax"]}}},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_the_published_schema_refuses_what_the_specification_forbids(
+    tmp_path: Path, wrong: dict[str, JsonValue]
+) -> None:
+    path = tmp_path / "x.parquet"
+    write_features(path, FEATURES, GeoReference("EPSG:32631", PLACE))
+    metadata = json.loads(pq.read_schema(path).metadata[b"geo"])
+    metadata["columns"][metadata["primary_column"]].update(wrong)
+    with pytest.raises(ValidationError):
+        published_schema().validate(metadata)
 
 
 def test_parts_of_an_archive_join_where_one_of_them_lacks_a_value(tmp_path: Path) -> None:
