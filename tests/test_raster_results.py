@@ -96,11 +96,11 @@ def test_an_item_names_the_files_the_raster_and_the_model(raster: Raster, tmp_pa
     assert item["properties"]["skycue:model"] == "fake"
     assert item["properties"]["skycue:model_sha256"] == MadeUpDescriber.fingerprint
     assert item["properties"]["skycue:source_sha256"] == raster.sha256()
-    files = {key: asset["href"] for key, asset in item["assets"].items()}
-    assert files == {
-        "answers": "./answers.jsonl",
-        "masks": "./masks.json",
-        "features": "./features.gpkg",
+    assets = item["assets"]
+    assert {key: (asset["href"], asset["type"]) for key, asset in assets.items()} == {
+        "answers": ("./answers.jsonl", "application/jsonl"),
+        "masks": ("./masks.json", "application/json"),
+        "features": ("./features.gpkg", "application/geopackage+sqlite3"),
     }
 
 

@@ -29,6 +29,7 @@ _KINDS = {
     ".tif": ("image/tiff; application=geotiff; profile=cloud-optimized", "data"),
     ".png": ("image/png", "overview"),
     ".json": ("application/json", "metadata"),
+    ".jsonl": ("application/jsonl", "data"),
 }
 """Media type and role of a file, by how its name ends."""
 _ID_DIGITS = 8  # of a hash, enough to tell the results of one raster apart
