@@ -1,16 +1,19 @@
 """A tiny seeded CLV-Net that talks, in phrases, and an image to ask it about."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from skycue.backbones.clip import Clip
+from skycue.backbones.clip_folder import save_clip
 from skycue.backbones.language import LanguageConfig, LanguageModel, load_language_model
 from skycue.backbones.sam import SCRATCH, SamSettings
 from skycue.backbones.small_segmenter import SmallSegmenterConfig
 from skycue.backbones.vocabulary import train_bpe_tokenizer
+from skycue.region_network import save_network
 from skycue.regions.clvnet import ClvNet, ClvNetConfig
 from skycue.regions.mask_decoder import MaskDecoderConfig
 from skycue.regions.reasoner import ReasonerConfig
@@ -97,6 +100,14 @@ def build_network(config: ClvNetConfig = TINY, *, seed: int = 7, related: bool =
 def shared_network() -> ClvNet:
     """The network of `TINY`, built once a test process; change nothing in it."""
     return build_network()
+
+
+def save_tiny_model(folder: Path) -> Path:
+    """Save a network like `shared_network`, and its CLIP beside it, for other processes to load."""
+    save_clip(tiny_clip(), folder / "clip")
+    config = TINY.model_copy(update={"clip": str(folder / "clip")})
+    save_network(build_network(config), folder / "regions", dtype=torch.float32)
+    return folder / "regions"
 
 
 def picture(seed: int = 1, size: tuple[int, int] = (60, 90)) -> NDArray[np.uint8]:

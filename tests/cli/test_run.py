@@ -7,12 +7,14 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 import yaml
+from shapely import Polygon, box
 from typer.testing import CliRunner, Result
 
 from skycue.backbones.clip import Clip
 from skycue.backbones.clip_folder import save_clip
 from skycue.cli.app import app
-from tests.made_up_rasters import fields, write_tiff, zero_shot
+from tests.made_up_rasters import CRS, PLACE, fields, write_tiff, zero_shot
+from tests.tiny_clvnet import save_tiny_model
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -68,6 +70,59 @@ def test_a_raster_that_cannot_be_read_ends_with_1_and_the_others_are_done(archiv
     manifest = json.loads((archive / "out" / "manifest.json").read_text())
     assert "not a raster" in manifest["unusable"][0][3]
     assert classify(archive, "--set", "keep_going=true").exit_code == 0
+
+
+def test_boxes_of_an_archive_become_a_row_for_each_phrase_and_those_on_no_raster_are_named(
+    archive: Path,
+) -> None:
+    west, north = PLACE.c, PLACE.f
+    places = {
+        "on a": box(west + 10, north - 30, west + 30, north - 15),
+        "on neither": box(west + 9_000, north - 30, west + 9_020, north - 15),
+    }
+    write_boxes(archive / "boxes.gpkg", places)
+    model = save_tiny_model(archive / "tiny")
+    words = ["run", "describe", str(model), str(archive / "rasters"), "--boxes"]
+    words += [str(archive / "boxes.gpkg"), "-o", str(archive / "out"), "--compact"]
+    words += ["--out-crs", "EPSG:32631", "--workers", "1", "--set", "device=cpu"]
+    first = CliRunner().invoke(app, words)
+    assert first.exit_code == 1
+    assert "0 of 1 places failed, and 1 rasters or boxes could not be planned" in first.stderr
+    first = CliRunner().invoke(app, [*words, "--set", "keep_going=true"])
+    assert first.exit_code == 0, first.output
+    assert "1 of 1 units are finished" in first.stderr
+    rows_file = archive / "out" / "rows-00000.parquet"
+    rows = gpd.read_parquet(rows_file)
+    assert json.loads(first.stdout) == {
+        "output": str(archive / "out"),
+        "units": 1,
+        "rows": len(rows),
+        "skipped": 0,
+        "failed": 0,
+        "files": [str(rows_file)],
+    }
+    [caption] = set(rows["caption"])
+    spans = rows[["span_start", "span_end", "phrase"]].dropna().itertuples(index=False, name=None)
+    assert [caption[int(start) : int(end)] == phrase for start, end, phrase in spans] == (
+        [True] * rows["phrase"].notna().sum()
+    )
+    assert set(rows["raster"]) == {str(archive / "rasters" / "a.tif")}
+    corners = rows[["box_x_min", "box_y_min", "box_x_max", "box_y_max"]].drop_duplicates()
+    assert corners.to_numpy().tolist() == [[20, 30, 60, 60]]
+    manifest = json.loads((archive / "out" / "manifest.json").read_text("utf-8"))
+    assert [(place, why) for _, place, _, why in manifest["unusable"]] == [
+        ("on neither", "it lies on no raster of the archive.")
+    ]
+    write_boxes(archive / "boxes.gpkg", {"another": places["on a"]})
+    changed = CliRunner().invoke(app, words)
+    assert changed.exit_code == 1
+    assert "holds a run with boxes" in " ".join(changed.stderr.split())
+
+
+def write_boxes(path: Path, places: dict[str, Polygon]) -> None:
+    """Write named boxes in the CRS of the first raster."""
+    path.unlink(missing_ok=True)
+    gpd.GeoDataFrame({"id": [*places]}, geometry=[*places.values()], crs=CRS).to_file(path)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import geopandas as gpd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from shapely import box
 
 from skycue.backbones.clip import Clip
 from skycue.backbones.clip_folder import save_clip
-from tests.made_up_rasters import fields, write_tiff, zero_shot
+from tests.made_up_rasters import CRS, PLACE, fields, write_tiff, zero_shot
 from tests.scale.made_up_work import (
     DAMAGED,
     NODATA,
@@ -26,6 +29,7 @@ from tests.scale.made_up_work import (
 )
 from tests.scale.test_run import planned
 from tests.scale.test_run import run as run_here
+from tests.tiny_clvnet import save_tiny_model
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -163,17 +167,47 @@ def test_windows_classified_on_ray_and_on_this_machine_are_equal(
     classifier = zero_shot(tiny_clip)
     classifier.backbone = str(tmp_path / "backbone")
     classifier.save(tmp_path / "model")
-    (tmp_path / "in").mkdir()
-    for number in range(2):
-        write_tiff(tmp_path / "in" / f"{number}.tif", fields(4, 4, seed=number))
-    tables = []
-    for engine, workers in (("local", 1), ("local", 2), ("ray", 2)):
-        output = tmp_path / f"{engine}_{workers}"
-        command = ["skycue", "run", "classify", str(tmp_path / "model"), str(tmp_path / "in")]
-        command += ["-o", str(output), "--window", "32", "--engine", engine, "--compact"]
-        command += ["--workers", str(workers), "--set", "unit_size=5", "--set", "device=cpu"]
-        subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True)
-        tables.append(pq.read_table(output / "rows-00000.parquet"))
+    write_rasters(tmp_path / "in")
+    tables = tables_of(tmp_path, "classify", str(tmp_path / "model"), "--window", "32")
     assert tables[0].num_rows == 2 * 5 * 5
     assert tables[1].equals(tables[0])
     assert tables[2].equals(tables[0])
+
+
+def test_boxes_described_on_ray_and_on_this_machine_are_equal(tmp_path: Path) -> None:
+    """By the command itself; every box lies on both rasters, which are at the same place."""
+    write_rasters(tmp_path / "in")
+    boxes = {}
+    for number in range(6):
+        west, south = PLACE.c + 9 * number, PLACE.f - 30 - 7 * number
+        boxes[f"{number}"] = box(west, south, west + 12, south + 8)
+    frame = gpd.GeoDataFrame({"id": [*boxes]}, geometry=[*boxes.values()], crs=CRS)
+    frame.to_file(tmp_path / "boxes.gpkg")
+    model = save_tiny_model(tmp_path / "tiny")
+    tables = tables_of(tmp_path, "describe", str(model), "--boxes", str(tmp_path / "boxes.gpkg"))
+    described = set(zip(*tables[0].select(["raster", "box_id"]).to_pydict().values(), strict=True))
+    rasters = [str(tmp_path / "in" / f"{number}.tif") for number in range(2)]
+    assert described == {(raster, name) for raster in rasters for name in boxes}
+    assert any(tables[0]["phrase"].is_valid().to_pylist())
+    assert tables[1].equals(tables[0])
+    assert tables[2].equals(tables[0])
+
+
+def write_rasters(folder: Path) -> None:
+    """Write two rasters of 160 pixels a side."""
+    folder.mkdir()
+    for number in range(2):
+        write_tiff(folder / f"{number}.tif", fields(4, 4, seed=number))
+
+
+def tables_of(folder: Path, work: str, model: str, *options: str) -> list[pa.Table]:
+    """Do the archive in `in` by one process, by two and on Ray; return the merged rows of each."""
+    tables = []
+    for engine, workers in (("local", 1), ("local", 2), ("ray", 2)):
+        output = folder / f"{engine}_{workers}"
+        command = ["skycue", "run", work, model, str(folder / "in"), "-o", str(output), *options]
+        command += ["--engine", engine, "--workers", str(workers), "--compact"]
+        command += ["--set", "unit_size=5", "--set", "device=cpu"]
+        subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True)
+        tables.append(pq.read_table(output / "rows-00000.parquet"))
+    return tables
