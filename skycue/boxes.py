@@ -130,6 +130,20 @@ def check_box(box: Sequence[float], image_size: tuple[int, int], name: str = "bo
     return cut
 
 
+def require_pixels(box: Sequence[float], name: str) -> None:
+    """Refuse a user's box in pixels that is smaller than one: most likely it is in degrees.
+
+    Raises:
+        BoxError: If a side is under one pixel.
+    """
+    if min(box[2] - box[0], box[3] - box[1]) < 1:
+        values = ", ".join(f"{value:.8g}" for value in box)
+        raise BoxError(
+            f"{name} [{values}] is under one pixel wide or high. Is it in degrees? Then name the "
+            "CRS of the box: --box-crs EPSG:4326, or `crs` in a request; else it is in pixels."
+        )
+
+
 def xywh_to_xyxy(box: Sequence[float]) -> Box:
     """Turn COCO's x_min, y_min, width, height into corners."""
     x, y, width, height = box

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from skycue.box_windows import LEAST_SIDE, WHOLE_SIDE
-from skycue.boxes import Box, Frame, check_box
+from skycue.boxes import Box, Frame, check_box, require_pixels
 from skycue.data.images import MAX_PIXELS, read_pixels
 from skycue.errors import BoxError, ImageReadError
 from skycue.files import sha256_of
@@ -191,6 +191,8 @@ def boxes_of(
         BoxError: If a box or a point cannot be used; the message counts them from 1.
     """
     found = [check_box(box, image_size, f"box {n}") for n, box in enumerate(boxes, start=1)]
+    for number, box in enumerate(boxes, start=1):
+        require_pixels(box, f"box {number}")
     found += [
         box_around_point(point, image_size, f"point {n}") for n, point in enumerate(points, start=1)
     ]

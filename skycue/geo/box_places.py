@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skycue.boxes import Box, PlacedBox, check_box
+from skycue.boxes import Box, PlacedBox, check_box, require_pixels
 from skycue.errors import BoxError
 from skycue.geo.crs import is_in_degrees, reproject_or_inf
 from skycue.geo.georeference import GeoReference
@@ -147,15 +147,23 @@ def place_outlines(
         if why is None:
             try:
                 around = _around(found[number])
-                placed.boxes.append(PlacedBox(name, check_box(around, size, f"box {name}")))
+                cut = check_box(around, size, _called(name))
+                if in_pixels:
+                    require_pixels(around, _called(name))
+                placed.boxes.append(PlacedBox(name, cut))
                 continue
             except BoxError as error:
                 why = str(error)
             except KeyError:
                 why = f"it lies outside the raster of {size[1]} x {size[0]} pixels. {_ORDER}"
-        text = why if why.startswith("box ") else f"box {name}: {why}"
+        text = why if why.startswith("box ") else f"{_called(name)}: {why}"
         placed.refused.append(RefusedBox(name, text))
     return placed
+
+
+def _called(name: str) -> str:
+    """Return what a message calls a box; one whose name is "box" is not called twice."""
+    return name if name == "box" else f"box {name}"
 
 
 def _problem_of(corners: Sequence[float], around_earth: bool) -> str | None:

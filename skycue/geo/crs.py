@@ -66,7 +66,8 @@ def crs_of(text: str) -> CRS:
         return CRS.from_user_input(text)
     except CRSError as error:
         raise GeoError(
-            f"no coordinate reference system '{' '.join(text.split())[:_SHOWN]}'. {_ASSIGN}"
+            f"no coordinate reference system '{' '.join(text.split())[:_SHOWN]}': give one that "
+            "PROJ knows, such as EPSG:4326."
         ) from error
 
 

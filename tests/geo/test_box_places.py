@@ -175,5 +175,19 @@ def test_a_raster_without_a_place_takes_pixels_only() -> None:
 
 
 def test_an_unknown_crs_is_named() -> None:
-    with pytest.raises(GeoError, match="no coordinate reference system 'EPSG:0'"):
+    with pytest.raises(GeoError, match="no coordinate reference system 'EPSG:0': give one that"):
         place_boxes([(1.0, 2.0, 3.0, 4.0)], "EPSG:0", ROTTERDAM, SIZE)
+
+
+def test_degrees_that_are_taken_for_pixels_are_refused() -> None:
+    degrees = (4.3542, 51.8946, 4.3552, 51.8951)
+    reason = refusal(degrees, "pixels", ROTTERDAM)
+    assert reason.startswith("box 1 [4.3542, 51.8946, 4.3552, 51.8951] is under one pixel wide")
+    assert "--box-crs EPSG:4326" in reason
+    assert one((1.5, 2.0, 2.5, 3.0), "pixels", ROTTERDAM) == (1.5, 2.0, 2.5, 3.0)
+    assert one((-9.5, 2.0, 0.5, 3.0), "pixels", ROTTERDAM) == (0.0, 2.0, 0.5, 3.0)
+
+
+def test_a_box_named_box_is_called_once() -> None:
+    placed = place_boxes([(500.0, 2.0, 500.0, 4.0)], "pixels", None, SIZE, ids=["box"])
+    assert placed.refused[0].reason.startswith("box: [500, 2, 500, 4] has no area")
