@@ -5,7 +5,7 @@ lies, and its phrases become features. The answers on a raster, of which there m
 hold no pixels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -110,19 +110,16 @@ class RasterAnswer:
     def _properties(self, number: int, phrase: AnswerPhrase) -> dict[str, JsonValue]:
         answer, window = self.answer, self.shown.window
         return {
-            "box_id": self.placed.id,
-            "phrase": phrase.text,
-            "span_start": phrase.span[0],
-            "span_end": phrase.span[1],
-            "class_name": phrase.class_name,
-            "class_score": phrase.class_score,
-            "score": phrase.score,
-            "prompted": number == answer.prompted,
-            "area_m2": self._area_m2(phrase),
-            "caption": answer.caption,
-            "flags": "; ".join(answer.flags),
-            "image": answer.image,
-            "model": answer.model,
+            **phrase_properties(
+                phrase,
+                box_id=self.placed.id,
+                is_prompted=number == answer.prompted,
+                area_m2=self._area_m2(phrase),
+                caption=answer.caption,
+                flags=answer.flags,
+                image=answer.image,
+                model=answer.model,
+            ),
             "window_x": window.x,
             "window_y": window.y,
             "window_width": window.width,
@@ -176,6 +173,46 @@ class ImageAnswer(Answer):
         shown = ShownWindow(PixelWindow.whole(self.size), self.size)
         placed = PlacedBox(ONLY_BOX, self.box)
         return RasterAnswer(self, placed, shown, self.size, self.georeference).to_features()
+
+
+def phrase_properties(
+    phrase: AnswerPhrase,
+    *,
+    box_id: str,
+    is_prompted: bool,
+    area_m2: float | None,
+    caption: str,
+    flags: Sequence[str],
+    image: str,
+    model: str,
+) -> dict[str, JsonValue]:
+    """Return what the feature of a phrase says, wherever it is written.
+
+    Args:
+        phrase: The phrase.
+        box_id: What the box is called.
+        is_prompted: It is the object in the box.
+        area_m2: Of its mask on the ground, where that is known.
+        caption: What it is a part of.
+        flags: What is doubtful in the answer.
+        image: What the answer is about.
+        model: What gave it.
+    """
+    return {
+        "box_id": box_id,
+        "phrase": phrase.text,
+        "span_start": phrase.span[0],
+        "span_end": phrase.span[1],
+        "class_name": phrase.class_name,
+        "class_score": phrase.class_score,
+        "score": phrase.score,
+        "prompted": is_prompted,
+        "area_m2": area_m2,
+        "caption": caption,
+        "flags": "; ".join(flags),
+        "image": image,
+        "model": model,
+    }
 
 
 def coco_of(answers: Iterable[RasterAnswer], model: str) -> dict[str, JsonValue]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
+from skycue.answers import AnswerPhrase
 from skycue.boxes import xyxy_to_xywh
 from skycue.data.mask_crops import MaskCrop
 from skycue.errors import GeoError
@@ -15,8 +16,9 @@ from skycue.geo.feature_files import Feature, write_features
 from skycue.geo.raster import Raster
 from skycue.geo.rings import outline_of, pixels_of
 from skycue.geo.tiles import PixelWindow
+from skycue.raster_answers import phrase_properties
 from skycue.service.answer_picture import draw_answers
-from skycue.service.records import AnswerFormat, AnswerRecord
+from skycue.service.records import AnswerFormat, AnswerRecord, PhraseView
 
 UNNAMED = "region"
 """Category of what has neither a name nor a class."""
@@ -68,33 +70,52 @@ def export_answers(
             "the formats coco or png."
         )
     else:
-        write_features(path, features_of(answers), raster.georeference)
+        write_features(path, features_of(answers, name), raster.georeference)
 
 
-def features_of(answers: Sequence[AnswerRecord]) -> list[Feature]:
-    """Return a feature for each phrase; without an outline where it has no mask."""
+def features_of(answers: Sequence[AnswerRecord], image: str) -> list[Feature]:
+    """Return a feature for each phrase; without an outline where it has no mask.
+
+    They say what those of `skycue describe` say, but for the window, and `answer` and `name`, the
+    id of the answer and what a user named it. A renamed phrase has its new name.
+
+    Args:
+        answers: All about a raster.
+        image: What its owner calls it.
+    """
     return [
         Feature(
             outline_of(phrase.outline) if phrase.outline else None,
             {
-                "phrase": phrase.name or phrase.text,
-                "span": list(phrase.span),
-                "class_name": phrase.class_name,
-                "class_score": phrase.class_score,
-                "score": phrase.score,
-                "prompted": number == answer.prompted,
-                "box_id": answer.box_id,
+                **phrase_properties(
+                    _said(phrase),
+                    box_id=answer.box_id,
+                    is_prompted=number == answer.prompted,
+                    area_m2=phrase.area_m2,
+                    caption=answer.caption,
+                    flags=answer.flags,
+                    image=image,
+                    model=answer.model,
+                ),
                 "answer": answer.id,
                 "name": answer.name,
-                "caption": answer.caption,
-                "area_m2": phrase.area_m2,
-                "flags": "; ".join(answer.flags),
-                "model": answer.model,
             },
         )
         for answer in answers
         for number, phrase in enumerate(answer.phrases)
     ]
+
+
+def _said(phrase: PhraseView) -> AnswerPhrase:
+    """Return a kept phrase as the model said it, but for its name."""
+    return AnswerPhrase(
+        text=phrase.name or phrase.text,
+        span=phrase.span,
+        mask=None,  # features have the kept outline, which may have been changed
+        score=phrase.score,
+        class_name=phrase.class_name,
+        class_score=phrase.class_score,
+    )
 
 
 def to_coco(

@@ -14,6 +14,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from skycue.box_windows import ShownWindow
+from skycue.boxes import PlacedBox
+from skycue.geo.tiles import PixelWindow
+from skycue.raster_answers import RasterAnswer
 from tests.made_up_describer import answer_to
 from tests.web.made_up_regions import caption_of
 from tests.web.serving import TOKENS, events_of, geotiff, levels, png, serving, upload
@@ -207,6 +211,20 @@ def test_answers_and_edits_belong_to_their_token(client: TestClient, raster: str
     assert client.post("/v1/describe", json=ask(raster), headers=other).status_code == 404
 
 
+PROPERTIES = (
+    RasterAnswer(
+        answer_to((1.0, 1.0, 9.0, 9.0), (40, 40)),
+        PlacedBox("1", (1.0, 1.0, 9.0, 9.0)),
+        ShownWindow(PixelWindow(0, 0, 40, 40), (40, 40)),
+        (40, 40),
+        None,
+    )
+    .to_features()[0]
+    .properties
+)
+"""Of a feature that `skycue describe` writes: 13 of any answer, then the window."""
+
+
 @pytest.mark.parametrize("kind", ["geojson", "parquet", "gpkg"])
 def test_exports_open_as_maps_with_a_row_for_each_phrase(
     client: TestClient, raster: str, tmp_path: Path, kind: str
@@ -218,6 +236,15 @@ def test_exports_open_as_maps_with_a_row_for_each_phrase(
     table = geopandas.read_parquet(path) if kind == "parquet" else geopandas.read_file(path)
     phrases = [phrase for one in answers for phrase in one["phrases"]]
     assert list(table["phrase"]) == [phrase["text"] for phrase in phrases]
+    assert [(*span,) for span in table[["span_start", "span_end"]].to_numpy()] == [
+        (*phrase["span"],) for phrase in phrases
+    ]
+    assert list(table.columns)[:13] == list(PROPERTIES)[:13]
+    assert [name for name in table.columns if name not in PROPERTIES] == [
+        "answer",
+        "name",
+        "geometry",
+    ]
     ground = table.to_crs("EPSG:32631")
     areas = [phrase["area_m2"] or 0.0 for phrase in phrases]
     np.testing.assert_allclose(ground.area.fillna(0.0), areas, rtol=5e-3)
