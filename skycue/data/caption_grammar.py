@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from skycue.boxes import Box
 from skycue.data.caption_templates import (
     FIRST_TEMPLATES,
     IMAGE_TEMPLATES,
@@ -18,7 +17,7 @@ from skycue.data.caption_templates import (
     RELATION_TEMPLATES,
     Relation,
 )
-from skycue.data.instances import InstanceImage
+from skycue.data.instances import Instance, InstanceImage
 from skycue.data.nouns import COUNT_WORDS, MANY, SEVERAL, count_word, plural
 from skycue.data.region_geometry import (
     JUDGED,
@@ -184,27 +183,26 @@ def _is_related(
     """Judge one relation to a group, which may be empty."""
     if not group:
         return False
-    subject = layout.boxes[index]
-    boxes = [layout.boxes[other] for other in group]
-    if relation == "among":
-        return is_among(subject, boxes, JUDGED)
+    subject, objects = layout.instances[index], [layout.instances[other] for other in group]
     if relation == "in a row with":
-        return is_in_row(subject, boxes, JUDGED)
-    holds = [_holds(subject, box, relation) for box in boxes]
+        return is_in_row(subject, objects, JUDGED)
+    if relation == "among":
+        return is_among(subject, objects, JUDGED)
     if scope == "nearest":
-        return holds[0]
+        return _holds(subject, objects[0], relation)
+    holds = (_holds(subject, each, relation) for each in objects)
     return all(holds) if scope == "all" else any(holds)
 
 
-def _holds(subject: Box, target: Box, relation: Relation) -> bool:
-    """Judge a relation between two boxes; neighbours are near by definition."""
+def _holds(subject: Instance, target: Instance, relation: Relation) -> bool:
+    """Judge a relation between two objects; neighbours are near by definition."""
     if relation == "inside":
         return is_inside(subject, target, JUDGED)
     if relation == "around":
         return is_inside(target, subject, JUDGED)
     if relation == "next to":
         return is_next_to(subject, target, JUDGED)
-    return relation == "near" or side_of(subject, target, JUDGED) == relation
+    return relation == "near" or side_of(subject.box, target.box, JUDGED) == relation
 
 
 _PLACES = "|".join(PLACES)

@@ -241,26 +241,26 @@ def _clause(layout: Layout, index: int, members: list[int]) -> _Clause:
     That is being inside one of them; holding them all; a row of one kind with the boxed object; one
     side for all; being among them; for a single one, being next to it; else being near.
     """
-    subject = layout.boxes[index]
+    objects = [layout.instances[member] for member in members]
     boxes = [layout.boxes[member] for member in members]
-    for member, box in zip(members, boxes, strict=True):
-        if is_inside(subject, box, SAID):
+    subject, box, group = layout.instances[index], layout.boxes[index], tuple(members)
+    for member, each in zip(members, objects, strict=True):
+        if is_inside(subject, each, SAID):
             return _Clause(("inside",), (member,))
-    group = tuple(members)
-    if all(is_inside(box, subject, SAID) for box in boxes):
+    if all(is_inside(each, subject, SAID) for each in objects):
         return _Clause(("around",), group)
     same_kind = layout.class_names[members[0]] == layout.class_names[index]
-    if same_kind and is_in_row(subject, boxes, SAID):
+    if same_kind and is_in_row(subject, objects, SAID):
         return _Clause(("in a row with",), group)
-    sides = {side_of(subject, box, SAID) for box in boxes}
-    adjacent = all(is_next_to(subject, box, SAID) for box in boxes)
+    sides = {side_of(box, other, SAID) for other in boxes}
     side = sides.pop() if len(sides) == 1 else None
+    if side is None and len(group) > 1:
+        among = is_among(subject, objects, SAID)
+        return _Clause(("among",) if among else ("near",), group, _nearest(box, members, boxes))
+    adjacent = all(is_next_to(subject, each, SAID) for each in objects)
     if side is not None:
         return _Clause((side, "next to") if adjacent else (side,), group)
-    if len(group) == 1:
-        return _Clause(("next to",) if adjacent else ("near",), group)
-    among = is_among(subject, boxes, SAID)
-    return _Clause(("among",) if among else ("near",), group, _nearest(subject, members, boxes))
+    return _Clause(("next to",) if adjacent else ("near",), group)
 
 
 def _nearest(subject: Box, members: list[int], boxes: list[Box]) -> tuple[Side, int] | None:

@@ -1,8 +1,10 @@
-"""What boxes show of each other: neighbours, sides, gaps, containment, rows, sizes, grid cells.
+"""What objects are to each other: neighbours, sides, gaps, containment, rows, sizes, grid cells.
 
 Rule-written captions say what holds with a margin; a caption is judged without it. So each rule has
 a bar for saying and a lower one for judging (`Bars`), and what is said is always judged true.
-Rules use boxes, but for sizes, which are areas of masks.
+Gaps, containment, rows, sizes and what is all around are told by outlines: the boxes of slanted
+objects overlap where the objects are far apart. Neighbours, sides and cells are told by boxes,
+whose extents along the axes are the outlines' own.
 """
 
 import itertools
@@ -12,7 +14,8 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from skycue.boxes import Box
-from skycue.data.instances import InstanceImage
+from skycue.data.instances import Instance, InstanceImage
+from skycue.data.mask_geometry import breadth_of, gap_between, middle_of, share_within
 
 Side = Literal["left of", "right of", "above", "below"]
 """Where a subject is, as seen from an object."""
@@ -30,7 +33,7 @@ LEAST_SURROUNDING = 3
 LEAST_ROW = 2
 """Neighbours that it takes to be in a row with them."""
 CONTAINER_AREA = 1.5
-"""A box that holds another is at least this many times as large."""
+"""The box of an object that holds another is at least this many times as large."""
 CELLS = (
     ("in the upper left", "at the top", "in the upper right"),
     ("on the left", "in the middle", "on the right"),
@@ -47,10 +50,10 @@ class Bars(NamedTuple):
     Attributes:
         side_ratio: Offset of the centres along the axis, over the offset across it, at least.
         side_overlap: Overlap along the axis, as a share of the smaller extent, at most.
-        gap: Between boxes next to each other, over the smaller object's longer side, at most.
-        covered: Share of a box that lies within its container, at least.
+        gap: Between objects next to each other, over the smaller one's longer side, at most.
+        covered: Share of an object that lies within its container, at least.
         bearing_gap: Widest angle without a neighbour around the subject, in degrees, at most.
-        row_offset: From the line of a row, over the median of the shorter sides, at most.
+        row_offset: From the line of a row, over the median of the breadths, at most.
         size_ratio: Of the area to the median of the kind, or the inverse, at least.
     """
 
@@ -70,17 +73,19 @@ JUDGED = Bars(1.0, 1.0, 0.6, 0.75, 180.0, 0.5, 1.25)
 
 
 class Layout(NamedTuple):
-    """The boxes of an image, each with its class, in the order of the instances."""
+    """The objects of an image, each with its box and its class, in the order of the image."""
 
     size: tuple[int, int]
+    instances: tuple[Instance, ...]
     boxes: tuple[Box, ...]
     class_names: tuple[str, ...]
 
 
 def layout_of(image: InstanceImage) -> Layout:
-    """Take the boxes and classes of an image."""
+    """Take the objects of an image with their boxes and classes."""
     boxes = tuple(instance.box for instance in image.instances)
-    return Layout(image.size, boxes, tuple(instance.class_name for instance in image.instances))
+    class_names = tuple(instance.class_name for instance in image.instances)
+    return Layout(image.size, image.instances, boxes, class_names)
 
 
 def neighbours_of(boxes: Sequence[Box], index: int) -> list[int]:
@@ -126,43 +131,42 @@ def side_of(subject: Box, target: Box, bars: Bars) -> Side | None:
     return "above" if along > 0 else "below"
 
 
-def is_next_to(first: Box, second: Box, bars: Bars) -> bool:
-    """Tell whether the gap between two boxes is small; overlapping ones have none."""
-    gap_x = max(first[0] - second[2], second[0] - first[2], 0.0)
-    gap_y = max(first[1] - second[3], second[1] - first[3], 0.0)
-    return math.hypot(gap_x, gap_y) <= bars.gap * min(longer_side(first), longer_side(second))
+def is_next_to(first: Instance, second: Instance, bars: Bars) -> bool:
+    """Tell whether the gap between two objects is small; touching ones have none."""
+    most = bars.gap * min(longer_side(first.box), longer_side(second.box))
+    # The gap between the boxes is never the larger one, and is quickly told.
+    return _box_gap(first.box, second.box) <= most and gap_between(first, second) <= most
 
 
-def is_inside(inner: Box, outer: Box, bars: Bars) -> bool:
-    """Tell whether a larger box holds nearly all of another."""
-    width = min(inner[2], outer[2]) - max(inner[0], outer[0])
-    height = min(inner[3], outer[3]) - max(inner[1], outer[1])
-    if width <= 0 or height <= 0 or _area(outer) < CONTAINER_AREA * _area(inner):
+def is_inside(inner: Instance, outer: Instance, bars: Bars) -> bool:
+    """Tell whether a larger object holds nearly all of another."""
+    if _box_gap(inner.box, outer.box) > 0 or _area(outer.box) < CONTAINER_AREA * _area(inner.box):
         return False
-    return width * height >= bars.covered * _area(inner)
+    return share_within(inner, outer) >= bars.covered
 
 
-def is_among(subject: Box, group: Sequence[Box], bars: Bars) -> bool:
-    """Tell whether a group's centres lie all around the subject's."""
+def is_among(subject: Instance, group: Sequence[Instance], bars: Bars) -> bool:
+    """Tell whether a group's middles lie all around the subject's."""
     if len(group) < LEAST_SURROUNDING:
         return False
-    offsets = [offset(subject, box) for box in group]
-    bearings = sorted(math.degrees(math.atan2(dy, dx)) for dx, dy in offsets)
+    x, y = middle_of(subject)
+    middles = (middle_of(each) for each in group)
+    bearings = sorted(math.degrees(math.atan2(its_y - y, its_x - x)) for its_x, its_y in middles)
     gaps = [after - before for before, after in itertools.pairwise(bearings)]
     gaps.append(bearings[0] + 360 - bearings[-1])
     return max(gaps) <= bars.bearing_gap
 
 
-def is_in_row(subject: Box, group: Sequence[Box], bars: Bars) -> bool:
-    """Tell whether the centres of the subject and its group lie on one line.
+def is_in_row(subject: Instance, group: Sequence[Instance], bars: Bars) -> bool:
+    """Tell whether the middles of the subject and its group lie on one line.
 
-    The line is the first principal axis of the centres. It must be longer than the row is wide for
-    each object to have its own place on it: neighbours along it are half a shorter side apart.
+    The line is the first principal axis of the middles. It must be longer than the row is wide for
+    each object to have its own place on it: neighbours along it are half a breadth apart.
     """
     if len(group) < LEAST_ROW:
         return False
-    boxes = (subject, *group)
-    centres = [((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) for box in boxes]
+    objects = (subject, *group)
+    centres = [middle_of(each) for each in objects]
     mean_x = sum(x for x, _ in centres) / len(centres)
     mean_y = sum(y for _, y in centres) / len(centres)
     away = [(x - mean_x, y - mean_y) for x, y in centres]
@@ -173,7 +177,7 @@ def is_in_row(subject: Box, group: Sequence[Box], bars: Bars) -> bool:
     )
     angle = math.atan2(2 * xy, xx - yy) / 2
     cos, sin = math.cos(angle), math.sin(angle)
-    breadth = median(min(box[2] - box[0], box[3] - box[1]) for box in boxes)
+    breadth = median(breadth_of(each) for each in objects)
     if max(abs(y * cos - x * sin) for x, y in away) > bars.row_offset * breadth:
         return False
     places = sorted(x * cos + y * sin for x, y in away)
@@ -205,6 +209,13 @@ def place_of(box: Box, size: tuple[int, int]) -> str:
     """Return the name of the cell that holds the box's centre."""
     row, column = cell_of(box, size)
     return CELLS[row][column]
+
+
+def _box_gap(first: Box, second: Box) -> float:
+    """Return the distance between two boxes; 0 where they overlap."""
+    gap_x = max(first[0] - second[2], second[0] - first[2], 0.0)
+    gap_y = max(first[1] - second[3], second[1] - first[3], 0.0)
+    return math.hypot(gap_x, gap_y)
 
 
 def _area(box: Box) -> float:
