@@ -1,6 +1,7 @@
 """Captions written by rules: hand-drawn scenes, and properties of scenes drawn by chance."""
 
 import itertools
+import math
 import random
 from collections.abc import Sequence
 
@@ -17,7 +18,7 @@ from skycue.data.caption_grammar import (
     is_true,
     parse_caption,
 )
-from skycue.data.instances import Instance, InstanceImage
+from skycue.data.instances import Instance, InstanceImage, instance_of
 from skycue.data.nouns import plural
 from skycue.data.region_captions import (
     GroundedCaption,
@@ -26,12 +27,21 @@ from skycue.data.region_captions import (
     class_and_box_caption,
     tell_neighbours,
 )
-from skycue.data.region_geometry import JUDGED, layout_of, neighbours_of, side_of
+from skycue.data.region_geometry import (
+    JUDGED,
+    SAID,
+    layout_of,
+    longer_side,
+    neighbours_of,
+    side_of,
+)
+from skycue.data.rle import polygons_to_mask
 from skycue.errors import CaptionError
 
 SIZE = (300, 300)
 CLASSES = ("airplane", "ship", "harbor", "ground track field", "small vehicle", "bus")
 SCENES = 60
+ENDS = ((1, 1), (-1, 1), (-1, -1), (1, -1))
 
 
 def scene(*boxes: tuple[str, int, int, int, int]) -> InstanceImage:
@@ -56,6 +66,33 @@ def random_scene(seed: int) -> InstanceImage:
         boxes += [("airplane", start + step * place, 280, 16, 14) for place in range(4)]
         boxes += [("harbor", 150, 100, 90, 80), ("ship", 160, 120, 20, 8)]
     return scene(*boxes)
+
+
+def slanted_scene(seed: int) -> InstanceImage:
+    """Up to seven thin rectangles, all of them slanted; in every other scene side by side."""
+    chance = random.Random(1000 + seed)
+    instances = []
+    angle, step = chance.uniform(0.4, 1.2), chance.uniform(10, 60)
+    for number in range(chance.randint(2, 7)):
+        x, y = chance.uniform(40, 260), chance.uniform(40, 260)
+        if seed % 2:
+            x, y = 40 + step * number, 150.0
+        else:
+            angle = chance.uniform(0.4, 1.2)
+        cos, sin = math.cos(angle), math.sin(angle)
+        a, b = chance.uniform(15, 30), chance.uniform(2, 8)
+        corners = [(x + s * a * cos - t * b * sin, y + s * a * sin + t * b * cos) for s, t in ENDS]
+        mask = polygons_to_mask([[c for corner in corners for c in corner]], SIZE)
+        found = instance_of(chance.choice(CLASSES[:2]), mask)
+        instances += [] if found is None else [found]
+    return InstanceImage("slanted.png", SIZE, tuple(instances))
+
+
+def pixel_gap(first: Instance, second: Instance) -> float:
+    """The least distance between the unit squares of two objects, over all their pixels."""
+    (y, x), (v, u) = (np.nonzero(each.mask(SIZE)) for each in (first, second))
+    apart = [np.maximum(abs(p[:, None] - q[None]) - 1, 0) for p, q in ((x, u), (y, v))]
+    return float(np.hypot(*apart).min())
 
 
 def mirrored(image: InstanceImage) -> InstanceImage:
@@ -194,6 +231,61 @@ def test_all_that_a_caption_says_parses_and_is_true(seed: int) -> None:
         assert named(caption, image)
     for statement in parse_caption(caption_image(image).text):
         assert is_true(statement, image, None), statement
+
+
+def test_slanted_objects_are_said_to_be_next_to_each_other_by_their_pixels_alone() -> None:
+    said = refused = 0
+    for seed in range(16):
+        image = slanted_scene(seed)
+        for index, subject in enumerate(image.instances):
+            caption = caption_region(image, index)
+            for statement in parse_caption(caption.text):
+                assert is_true(statement, image, index), (caption.text, statement)
+            near = neighbours_of(layout_of(image).boxes, index)
+            others = {other: image.instances[other] for other in near}
+            gaps = {
+                other: pixel_gap(subject, each)
+                / min(longer_side(subject.box), longer_side(each.box))
+                for other, each in others.items()
+            }
+            for noun in {plural(each.class_name) for each in others.values()}:
+                kind = [n for n, each in others.items() if plural(each.class_name) == noun]
+                for scope, holds in (("some", any), ("all", all)):
+                    next_to = RelationStatement("next to", noun, scope)  # type: ignore[arg-type]
+                    truth = holds(gaps[other] <= JUDGED.gap for other in kind)
+                    assert is_true(next_to, image, index) == truth
+                    refused += not truth
+                    if next_to in parse_caption(caption.text):
+                        said += 1
+                        assert holds(gaps[other] <= SAID.gap for other in kind), caption.text
+    assert said > 5
+    assert refused > 20
+
+
+def test_parallel_slanted_ships_far_apart_are_not_next_to_each_other() -> None:
+    band = np.abs(np.subtract.outer(np.arange(100), np.arange(100))) <= 2
+    image = InstanceImage(
+        "ships.png", SIZE, (Instance("ship", (50, 80), band), Instance("bus", (120, 80), band))
+    )  # the boxes overlap by 30 columns, the ships lie 65 / sqrt(2) = 46 pixels apart
+    assert "next to" not in caption_region(image, 0).text
+    apart = RelationStatement("next to", "buses", "some")
+    assert is_true(apart, image, 0)  # 0.46 of the length: within the bar for judging
+    farther = image._replace(instances=(image.instances[0], Instance("bus", (148, 80), band)))
+    assert not is_true(apart, farther, 0)
+
+
+def test_a_slanted_row_is_as_broad_as_its_ships_not_as_their_boxes() -> None:
+    band = np.abs(np.subtract.outer(np.arange(40), np.arange(40))) <= 4
+    row = RelationStatement("in a row with", "ships", "all")
+
+    def is_a_row(shift: int) -> bool:
+        corners = ((100, 100), (125, 100 + shift), (150, 100))
+        return is_true(
+            row, InstanceImage("", SIZE, tuple(Instance("ship", c, band) for c in corners)), 1
+        )
+
+    assert is_a_row(0)
+    assert not is_a_row(18)  # 12 pixels off the line: within half a box's side, not half a ship's
 
 
 def test_left_and_right_are_false_in_the_mirror_and_the_rest_stays_true() -> None:
