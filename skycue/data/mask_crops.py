@@ -71,6 +71,22 @@ class MaskCrop(NamedTuple):
             return 0
         return int(np.count_nonzero(self.pixels[top:bottom, left:right]))
 
+    def without_specks(self, least: float) -> "MaskCrop":
+        """Return the mask without its small parts: pixels that touch, by a corner too, are a part.
+
+        Args:
+            least: Area of a part that stays over that of the largest part, at least.
+        """
+        from scipy.ndimage import label  # imported when used: slow to import
+
+        parts, count = label(self.pixels, np.ones((3, 3)))
+        if count < 2:
+            return self
+        areas = np.bincount(parts.ravel())
+        areas[0] = 0  # the background is no part
+        stays = (areas >= least * areas.max()) & (areas > 0)
+        return MaskCrop.of(stays[parts], self.corner, self.size)
+
     def moved_to(self, size: tuple[int, int], shift: tuple[int, int]) -> "MaskCrop":
         """Return the mask on an image of another size, shifted by (x, y) whole pixels."""
         if not self.pixels.size:

@@ -21,6 +21,11 @@ def article(noun: str) -> str:
     return "an" if word.startswith((*_VOWEL_LETTERS, *_SPOKEN_VOWEL)) else "a"
 
 
+def names_one(phrase: str) -> bool:
+    """Tell whether a phrase names a single object: "a ship", "another ship", not "two ships"."""
+    return phrase.lower().startswith(("a ", "an ", "another "))
+
+
 def plural(noun: str) -> str:
     """Return the plural of a class name, whose last word is the one that changes.
 
