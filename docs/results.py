@@ -24,6 +24,8 @@ HEADINGS = {name: name for name in SCENES} | {
     REGIONS: "Benchmark of region models",
 }
 """Folder of a run, and what the page heads it with, in its order."""
+DATA_FOLDER = re.compile(r"(?<![^\s=':])[^\s=':]*/shared/data\b")
+"""Folder of the datasets in a command, wherever it lay; the page gives it from the repository."""
 SHOWN_PICTURES = re.compile(r"accuracy-against-shots_.*\.png")
 
 
@@ -39,7 +41,10 @@ def section(
         prefix: Put before their names, where several runs have pictures of equal names.
     """
     _, _, report = (folder / "report.md").read_text(encoding="utf-8").partition("\n")
-    report = f"# {heading}\n{report}".replace(str(folder.parent), "RUNS")
+    report = f"# {heading}\n{report}"
+    for name in (str(folder.parent.resolve()), str(folder.parent)):
+        report = report.replace(name, "RUNS")
+    report = DATA_FOLDER.sub("../shared/data", report)
     report = re.sub(r"^(#+) ", r"#\1 ", report, flags=re.MULTILINE)
     lines = [line for line in report.splitlines() if not line.startswith("![")]
     for picture in sorted((folder / "pictures").glob("*")):

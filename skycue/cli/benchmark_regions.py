@@ -52,6 +52,7 @@ def benchmark_regions(
         load_sets,
         plan_rows,
         recipe_folder,
+        starts_of,
     )
     from skycue.region_describer import RegionDescriber
     from skycue.region_measures import open_sentence_encoder
@@ -73,6 +74,7 @@ def benchmark_regions(
         if "recall" in benchmark.metrics
         else None,
         force=force,
+        references=benchmark.references,
     )
 
     def train(recipe: RegionTrainingConfig, folder: Path, seed: int) -> None:
@@ -87,5 +89,10 @@ def benchmark_regions(
     with explain_out_of_memory("train.batch_size of the stages"):
         cells = run_regions(run, train=train, load=load)
     command = shlex.join(["skycue", *sys.argv[1:]])
-    card = build_card(run, command=command, environment=describe_environment(where, precision))
+    card = build_card(
+        run,
+        starts=[load(start).model for start in starts_of(run.rows)],
+        command=command,
+        environment=describe_environment(where, precision),
+    )
     typer.echo(str(write_region_report(output, card, cells)))

@@ -42,14 +42,21 @@ class RegionRunCard(BaseModel, frozen=True, extra="forbid"):
     """Complete recipe of each."""
     models: dict[str, str]
     """Finished models by the name of their row."""
+    starts: tuple[str, ...]
+    """Models that variants are fine-tuned from, with letters of their weights' hashes."""
+    references: tuple[str, ...]
+    """Rows that the others are compared with; empty, the first."""
     environment: Environment
 
 
-def build_card(run: RegionRun, *, command: str, environment: Environment) -> RegionRunCard:
+def build_card(
+    run: RegionRun, *, starts: Sequence[str], command: str, environment: Environment
+) -> RegionRunCard:
     """Gather what a run compared.
 
     Args:
         run: As it was asked for.
+        starts: What the models that variants start from call themselves.
         command: The command line that started it.
         environment: Where it was computed.
     """
@@ -68,24 +75,33 @@ def build_card(run: RegionRun, *, command: str, environment: Environment) -> Reg
         ),
         variants={row.name: row.recipe for row in run.rows if row.recipe is not None},
         models={row.name: row.model for row in run.rows if row.recipe is None},
+        starts=tuple(starts),
+        references=run.references,
         environment=environment,
     )
 
 
-def build_tables(cells: Sequence[RegionCell]) -> list[Table]:
-    """Build, for each set, the table of all columns and that of differences to the first row."""
+def build_tables(cells: Sequence[RegionCell], references: Sequence[str] = ()) -> list[Table]:
+    """Build, for each set, the table of all columns and those of differences to some rows.
+
+    Args:
+        cells: All results.
+        references: Rows that the others are compared with; empty, the first.
+    """
     tables = []
     for data in dict.fromkeys(cell.data for cell in cells):
         of_data = [cell for cell in cells if cell.data == data]
         tables.append(_columns_table(data, of_data))
-        if len({cell.row for cell in of_data}) > 1:
-            tables.append(_differences_table(data, of_data))
+        rows = list(_rows(of_data))
+        if len(rows) > 1:
+            compared = references or rows[:1]
+            tables += [_differences_table(data, of_data, reference) for reference in compared]
     return [*tables, _times_table(cells)]
 
 
 def write_region_report(folder: Path, card: RegionRunCard, cells: Sequence[RegionCell]) -> Path:
     """Write tables and settings, and return the path of `report.md`."""
-    tables = build_tables(cells)
+    tables = build_tables(cells, card.references)
     for table in tables:
         write_atomically(folder / "tables" / f"{table.name}.csv", table.csv())
     write_atomically(folder / "run.json", card.model_dump_json(indent=1) + "\n")
@@ -109,17 +125,17 @@ def _columns_table(data: str, cells: Sequence[RegionCell]) -> Table:
     )
 
 
-def _differences_table(data: str, cells: Sequence[RegionCell]) -> Table:
-    """Build the table of differences to the first row, seed by seed."""
+def _differences_table(data: str, cells: Sequence[RegionCell], reference: str) -> Table:
+    """Build the table of differences to a row, seed by seed."""
     columns, rows = _columns(cells), _rows(cells)
-    reference, *others = rows
     return Table(
-        name=file_name(f"regions_{data}_differences"),
+        name=file_name(f"regions_{data}_differences to {reference}"),
         title=f"{data}: difference to {reference}, times 100",
         columns=("variant", *columns),
         rows=tuple(
             (row, *(_difference(rows[row], rows[reference], column) for column in columns))
-            for row in others
+            for row in rows
+            if row != reference
         ),
         notes=(
             "Differences are taken seed by seed, on the same boxes; a model with another number "
@@ -212,6 +228,8 @@ def _heading(card: RegionRunCard) -> str:
         f"sha256 {each.sha256[:16]}"
         for each in card.data
     ]
+    if card.starts:
+        lines.append(f"- variants start from {', '.join(card.starts)}")
     return "\n".join(lines) + "\n"
 
 

@@ -30,10 +30,11 @@ class RegionBenchmarkConfig(Config):
     base: Path = Path("mini_region")
     """Recipe that the variants change: a YAML file, or the name of a shipped one."""
     variants: dict[str, tuple[str, ...]] = Field(default={"reference": ()})
-    """Settings that each variant changes, such as "model.mask_decoder.context='off'"; the first
-    variant is the one that the others are compared with."""
+    """Settings that each variant changes, such as "model.mask_decoder.context='off'"."""
     models: dict[str, str] = Field(default_factory=dict)
     """Finished models by the name of their row: folders, or names such as `mini`."""
+    references: tuple[str, ...] = ()
+    """Rows that the others are compared with seed by seed, in a table each; empty, the first."""
     roots: dict[str, Path] = Field(default_factory=dict)
     """Folder of the images of a set by its name; not given, the folder of its records."""
     instances: dict[str, Path] = Field(default_factory=dict)
@@ -88,6 +89,7 @@ class RegionRun(NamedTuple):
         metrics: What to measure.
         sentence: Compares phrases; None where recall is not measured.
         force: Replace what was made with other settings.
+        references: Rows that the others are compared with; empty, the first.
     """
 
     folder: Path
@@ -97,22 +99,33 @@ class RegionRun(NamedTuple):
     metrics: tuple[Metric, ...] = METRICS
     sentence: SentenceEncoder | None = None
     force: bool = False
+    references: tuple[str, ...] = ()
 
 
 def plan_rows(config: RegionBenchmarkConfig) -> tuple[RegionRow, ...]:
     """Load the recipe of each variant, so that a mistake in the last shows before the first trains.
 
     Raises:
-        ConfigError: If a recipe is wrong or two rows have one name.
+        ConfigError: If a recipe is wrong, two rows have one name, or a reference is no row.
     """
     doubled = config.variants.keys() & config.models.keys()
     if doubled:
         raise ConfigError(f"two rows are named {min(doubled)!r}: rename the variant or the model.")
+    names = (*config.variants, *config.models)
+    for name in config.references:
+        if name not in names:
+            raise ConfigError(f"references: no row {name!r}; there are {', '.join(names)}.")
     variants = [
         RegionRow(name, recipe=load_config(RegionTrainingConfig, config.base, changes))
         for name, changes in config.variants.items()
     ]
     return (*variants, *(RegionRow(name, model=model) for name, model in config.models.items()))
+
+
+def starts_of(rows: Sequence[RegionRow]) -> tuple[str, ...]:
+    """Return the models that variants are fine-tuned from, each once."""
+    starts = [str(row.recipe.start) for row in rows if row.recipe and row.recipe.start]
+    return tuple(dict.fromkeys(starts))
 
 
 def recipe_folder(config: RegionBenchmarkConfig) -> Path:

@@ -17,6 +17,7 @@ from skycue.protocols.regions import (
     load_sets,
     plan_rows,
     recipe_folder,
+    starts_of,
 )
 from skycue.protocols.tables import Measure
 from skycue.region_measures import Metric
@@ -83,6 +84,7 @@ def run_of(base: Path) -> Callable[..., RegionRun]:
             seeds=seeds,
             metrics=METRICS,
             force=force,
+            references=config.references,
         )
 
     return build
@@ -128,6 +130,39 @@ def test_tables_have_mean_and_deviation_and_differences_by_seed(
     assert isinstance(difference, Measure)
     assert difference.values == pytest.approx((3 / 7 - 1, 0))
     assert [row[0] for row in times.rows] == ["with box", "without box"]
+
+
+def test_rows_are_compared_with_each_reference(run_of: Callable[..., RegionRun]) -> None:
+    shop = Workshop()
+    references = "references=['with box', 'without box']"
+    run = run_of(WITHOUT_BOX, references)
+    cells = run_regions(run, train=shop.train, load=shop.load)
+    _, to_with, to_without, _ = build_tables(cells, run.references)
+    assert [to_with.title, to_without.title] == [
+        "port: difference to with box, times 100",
+        "port: difference to without box, times 100",
+    ]
+    assert to_with.name != to_without.name
+    ((name, *fields),), ((other, *inverse),) = to_with.rows, to_without.rows
+    assert (name, other) == ("without box", "with box")
+    at = to_with.columns.index("p_iou") - 1
+    there, back = fields[at], inverse[at]
+    assert isinstance(there, Measure)
+    assert isinstance(back, Measure)
+    assert there.values == pytest.approx(tuple(-value for value in back.values))
+    assert there.values == pytest.approx((3 / 7 - 1, 0))
+
+
+def test_a_reference_that_is_no_row_is_refused(base: Path) -> None:
+    config = RegionBenchmarkConfig(base=base, variants={"a": ()}, references=("b",))
+    with pytest.raises(ConfigError, match="references: no row 'b'; there are a"):
+        plan_rows(config)
+
+
+def test_models_that_variants_start_from_are_named_once(base: Path) -> None:
+    changes = {"a": (), "b": ("start=mini",), "c": ("start=mini",)}
+    rows = plan_rows(RegionBenchmarkConfig(base=base, variants=changes))
+    assert starts_of(rows) == ("mini",)
 
 
 def test_a_finished_run_trains_and_asks_nothing(run_of: Callable[..., RegionRun]) -> None:
@@ -188,11 +223,17 @@ def test_the_report_holds_tables_settings_and_the_meaning_of_columns(
 ) -> None:
     shop, run = Workshop(), run_of(WITHOUT_BOX)
     cells = run_regions(run, train=shop.train, load=shop.load)
-    card = build_card(run, command="skycue benchmark regions", environment=ENVIRONMENT)
+    card = build_card(
+        run,
+        starts=["mini@0123456789ab"],
+        command="skycue benchmark regions",
+        environment=ENVIRONMENT,
+    )
     path = write_region_report(run.folder, card, cells)
     text = path.read_text(encoding="utf-8")
     assert "| with box | " in text
     assert "71.4 ± 40.4" in text
+    assert "- variants start from mini@0123456789ab\n" in text
     assert "- `shuffled_p_iou`: P-IoU when the box is another object's" in text
     assert card.variants["without box"].model.reasoner.box_input == "none"
     assert (run.folder / "run.json").is_file()
