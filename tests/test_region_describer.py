@@ -15,7 +15,7 @@ from skycue.data.mask_crops import MaskCrop
 from skycue.errors import BoxError, ConfigError, GeoError, ImageReadError
 from skycue.geo.raster import Raster
 from skycue.raster_describer import describe_boxes
-from skycue.region_answering import Asked, Words, narrowest_view, prompted_phrase
+from skycue.region_answering import LEAST_PART, Asked, Words, narrowest_view, prompted_phrase
 from skycue.region_describer import EncodedRegions, RegionDescriber
 from skycue.region_network import Calibration
 from skycue.region_samples import frames_around
@@ -295,6 +295,45 @@ def test_bfloat16_describes_too() -> None:
     describer = RegionDescriber(shared_network(), dtype=torch.bfloat16)
     for answer in describer.encode(picture()).describe_all(BOXES):
         assert all(0 <= phrase.score <= 1 for phrase in answer.phrases)
+
+
+def parts_of(mask: MaskCrop) -> list[int]:
+    """The areas of the parts of a mask, pixels touching by corners too."""
+    left = set(zip(*(places.tolist() for places in np.nonzero(mask.pixels)), strict=True))
+    areas = []
+    while left:
+        edge, area = [left.pop()], 0
+        while edge:
+            y, x = edge.pop()
+            area += 1
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= near
+            edge.extend(near)
+        areas.append(area)
+    return areas
+
+
+def test_specks_are_left_out_of_the_mask_of_a_phrase_that_names_one_object(
+    monkeypatch: pytest.MonkeyPatch, encoded: EncodedRegions
+) -> None:
+    plain = encoded.describe_all(BOXES)
+    monkeypatch.setattr("skycue.region_answering.names_one", lambda phrase: True)
+    cleaned = encoded.describe_all(BOXES)
+    fewer = 0
+    for phrase, same in zip(
+        (p for answer in plain for p in answer.phrases),
+        (p for answer in cleaned for p in answer.phrases),
+        strict=True,
+    ):
+        assert phrase.text == same.text
+        if phrase.mask is None or not phrase.mask.area:
+            continue
+        assert same.mask is not None
+        areas = parts_of(phrase.mask)
+        stays = [area for area in areas if area >= LEAST_PART * max(areas)]
+        assert sorted(parts_of(same.mask)) == sorted(stays)
+        fewer += len(areas) - len(stays)
+    assert fewer > 0
 
 
 def block(x: int, y: int, width: int, height: int) -> NDArray[np.bool_]:

@@ -32,6 +32,7 @@ class RegionStatistics(NamedTuple):
         with_relation: Share of records whose caption states a relation.
         with_count: Share of records whose caption states a count.
         with_unknown: Share of records with a sentence that the rules' grammar does not read.
+        relations: Relations that are stated, the most frequent first.
         classes: Boxed objects of each class, the most numerous first; those without a named class
             are left out.
     """
@@ -47,13 +48,21 @@ class RegionStatistics(NamedTuple):
     with_relation: float
     with_count: float
     with_unknown: float
+    relations: dict[str, int]
     classes: dict[str, int]
 
 
 def describe_records(records: Sequence[RegionRecord]) -> RegionStatistics:
     """Count what at least one record holds."""
     words = [_WORD.findall(record.caption.lower()) for record in records]
-    said = [{type(found) for found in parse_caption(record.caption)} for record in records]
+    parsed = [parse_caption(record.caption) for record in records]
+    said = [{type(found) for found in statements} for statements in parsed]
+    relations = Counter(
+        found.relation
+        for statements in parsed
+        for found in statements
+        if isinstance(found, RelationStatement)
+    )
     phrases = [phrase for record in records for phrase in record.phrases]
     names = Counter(
         name
@@ -73,6 +82,7 @@ def describe_records(records: Sequence[RegionRecord]) -> RegionStatistics:
         with_relation=_share(sum(RelationStatement in kinds for kinds in said), records),
         with_count=_share(sum(CountStatement in kinds for kinds in said), records),
         with_unknown=_share(sum(UnknownStatement in kinds for kinds in said), records),
+        relations=dict(relations.most_common()),
         classes=dict(names.most_common()),
     )
 

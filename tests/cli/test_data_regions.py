@@ -56,6 +56,7 @@ def test_captions_of_objects_are_written_and_counted(coco: Path, tmp_path: Path)
         "with_relation": 1.0,
         "with_count": 0.0,
         "with_unknown": 0.0,
+        "relations": {"left of": 1, "right of": 1},
         "classes": {"ship": 2},
     }
     assert [record.caption for record in read_records(out)] == [

@@ -73,3 +73,25 @@ def test_a_mask_on_a_raster_of_gigapixels_is_small() -> None:
     assert crop.to_rle().size == (70_000, 61_000)
     assert is_whole(crop.to_rle())
     assert area_of(crop.to_rle()) == crop.area
+
+
+def test_specks_are_left_out_and_the_crop_is_tight_again() -> None:
+    mask = np.zeros((20, 30), dtype=np.bool_)
+    mask[10:15, 10:14] = True  # 20 pixels, and one more at a corner
+    mask[15, 14] = True
+    mask[0, 29] = True  # less than 5 % of 21
+    mask[2:4, 0] = True  # more
+    whole = MaskCrop.of(mask)
+    cleaned = whole.without_specks(0.05)
+    expected = mask.copy()
+    expected[0, 29] = False
+    np.testing.assert_array_equal(cleaned.full(), expected)
+    assert cleaned.box == (0, 2, 15, 16)
+    assert whole.without_specks(1.0).box == (10, 10, 15, 16)
+    assert whole.without_specks(1 / 21).area == whole.area
+
+
+@given(MASKS)
+def test_a_mask_without_parts_to_leave_out_stays_as_it_is(mask: Mask) -> None:
+    crop = MaskCrop.of(mask, (3, 5), (20, 20))
+    np.testing.assert_array_equal(crop.without_specks(0.0).full(), crop.full())
