@@ -47,9 +47,10 @@ def slow_gap(first: Instance, second: Instance) -> float:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_gap_of_slanted_objects_is_that_of_their_nearest_pixels(seed: int) -> None:
     chance = np.random.default_rng(seed)
+    lows, highs = (15, 15, 8, 2, 0), (65, 45, 24, 7, 180)
     first, second = (
-        slanted(*chance.uniform((15, 15), (65, 45)), *chance.uniform((8, 2), (24, 7)), angle)
-        for angle in chance.uniform(0, 180, 2)
+        slanted(x, y, length, breadth, degrees)
+        for x, y, length, breadth, degrees in chance.uniform(lows, highs, (2, 5)).tolist()
     )
     assert gap_between(first, second) == pytest.approx(slow_gap(first, second), abs=1e-12)
     assert gap_between(second, first) == gap_between(first, second)
@@ -92,7 +93,8 @@ def test_a_ring_holds_what_lies_in_its_hole_and_an_open_one_does_not() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_the_share_within_is_that_of_the_pixels(seed: int) -> None:
     chance = np.random.default_rng(seed)
-    inner = slanted(*chance.uniform((30, 20), (50, 40)), 14, 6, chance.uniform(0, 180))
+    x, y = chance.uniform((30, 20), (50, 40)).tolist()
+    inner = slanted(x, y, 14, 6, chance.uniform(0, 180))
     outer = slanted(40, 30, 40, 22, chance.uniform(0, 180))
     common = set(pixels(inner)) & set(pixels(outer))
     assert share_within(inner, outer) == pytest.approx(len(common) / len(pixels(inner)))
