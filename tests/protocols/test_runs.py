@@ -59,7 +59,7 @@ def test_datasets_that_the_backbone_has_seen_are_told_apart(
     request_for: Request, scene_folder: Path
 ) -> None:
     request = request_for._replace(
-        data=(f"old={scene_folder}", f"young={scene_folder}"), shots=(1,), seeds=(1,)
+        data=(f"old={scene_folder}", f"young={scene_folder}"), shots=(1,), seeds=(1, 2)
     )
     outcome = run_benchmark(request, config(seen=["old"]))
     assert [(scores.targets, list(scores.of_place)) for scores in outcome.parts] == [
