@@ -178,6 +178,7 @@ def test_a_server_with_a_token_asks_for_it(visit: Visit, tmp_path: Path) -> None
         expect(dialog).to_be_hidden()
         analyst.upload("mine.tif", geotiff(levels(64, 64)))
         analyst.wait_for_map()
+        analyst.page.wait_for_load_state("networkidle")  # nothing is asked once the server ends
 
 
 def test_light_and_dark_follow_the_system_until_one_is_chosen(visit: Visit, address: str) -> None:
