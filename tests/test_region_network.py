@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def folder(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "region"))
 
 
-def answers_of(network: ClvNet) -> list[Answer]:
+def answers_of(network: ClvNet) -> Sequence[Answer]:
     return RegionDescriber(network).encode(picture()).describe_all(BOXES)
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +29,7 @@ CAPTION = "A large ship, left of two ships. It is near the road; above it a tank
 PHRASES = ("A large ship", "two ships", "the road", "a tank")
 
 
-def spans_in(caption: str, phrases: tuple[str, ...]) -> list[Span]:
+def spans_in(caption: str, phrases: Sequence[str]) -> list[Span]:
     return [(caption.index(words), caption.index(words) + len(words)) for words in phrases]
 
 
@@ -142,7 +143,9 @@ def test_the_words_between_phrases_tell_how_they_relate() -> None:
         ("It is empty.", []),
     ],
 )
-def test_relations_are_found_in_the_tokens_as_in_the_text(caption: str, phrases: list[str]) -> None:
+def test_relations_are_found_in_the_tokens_as_in_the_text(
+    caption: str, phrases: Sequence[str]
+) -> None:
     tokenizer = byte_level()
     targets = encode_caption(tokenizer, caption, spans_in(caption, phrases))
     assert relations_in(tokenizer, targets.ids) == targets.between
