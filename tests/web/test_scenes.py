@@ -1,6 +1,7 @@
 """Labelled boxes over HTTP: learned as a job, and the map that the model makes of a raster."""
 
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import rasterio
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from skycue.service.job_runner import JobContext
 from tests.web.serving import TOKENS, geotiff, png, serving, tile_of, upload, wait_for_job
 
 SAND, WATER = (200, 180, 120), (20, 60, 140)
@@ -194,8 +196,16 @@ def test_a_map_belongs_to_its_token(client: TestClient, raster: str, map_id: str
 
 
 def test_learning_tells_how_far_it_is_and_ends_when_it_is_cancelled(
-    client: TestClient, raster: str
+    client: TestClient, raster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tell = JobContext.progress
+
+    def tell_and_stay_at_a_half(context: JobContext, share: float, message: str) -> None:
+        tell(context, share, message)
+        while share > 0.5 and not context.is_cancelled:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(JobContext, "progress", tell_and_stay_at_a_half)
     asked = {"rasters": [raster], "method": "coop"}  # 200 epochs
     job = client.post("/v1/fit", json=asked).json()["id"]
     shares: list[float] = []

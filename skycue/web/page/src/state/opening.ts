@@ -47,7 +47,8 @@ function refreshList(): void {
 }
 
 async function findUnfinished(): Promise<void> {
-  const found = await Promise.all(unfinishedUploads().map(async ({ id }) => {
+  const earlier = unfinishedUploads().filter(({ name }) => uploads.value.every((upload) => upload.name !== name));
+  const found = await Promise.all(earlier.map(async ({ id }) => {
     const state = await stateOf(id);
     if (state === null) forgetUpload(id);
     return state === null ? [] : [{ id, name: state.name, part: state.received / state.bytes }];
