@@ -184,6 +184,11 @@ def _tower_needs(needs: Collection[Need]) -> list[Need]:
     return [name for name in TOWER_FIELDS if name in needs]
 
 
+def makes_steps(name: str) -> bool:
+    """Whether a method is trained step by step."""
+    return METHODS[name][0].trains == "gradient"
+
+
 def measure_step(name: str, options: Options, size: Size, n_classes: int) -> list[Result]:
     """Compare losses and gradients, then time a step against both references."""
     way = WAYS[name]
@@ -253,10 +258,8 @@ def measure_memory(name: str, options: Options, size: Size, n_classes: int) -> l
     """Measure the peak of a step and of scoring, each side in a process of its own."""
     sides: tuple[Side, ...] = ("ours", "the released way")
     results = []
-    works = {"a step": step_alone, "scoring": score_alone}
-    if METHODS[name][0].trains != "gradient":
-        del works["a step"]
-    for what, work in works.items():
+    works = [("a step", step_alone)] if makes_steps(name) else []
+    for what, work in (*works, ("scoring", score_alone)):
         n_images = WAYS[name].batch if work is step_alone else N_SCORED
         found: dict[str, float] = {
             side: run_alone(work, name, side, size, n_classes, options=options)[1] for side in sides
@@ -305,9 +308,8 @@ def measure(
     name: str, options: Options, *, size: Size = "ViT-B/16", n_classes: int = N_CLASSES
 ) -> list[Result]:
     """Ask of a method how fast it learns, if it does, and scores, and what memory it takes."""
-    learns = METHODS[name][0].trains == "gradient"
     return [
-        *(measure_step(name, options, size, n_classes) if learns else []),
+        *(measure_step(name, options, size, n_classes) if makes_steps(name) else []),
         *measure_scoring(name, options, size, n_classes),
         *measure_memory(name, options, size, n_classes),
     ]
