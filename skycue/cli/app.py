@@ -82,6 +82,9 @@ class CommandGroup(TyperGroup):
         except SkycueError as error:
             typer.echo(f"skycue: {error}", err=True)
             raise typer.Exit(1) from error
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # typer's pydantic adds it
+            raise
 
 
 app = typer.Typer(

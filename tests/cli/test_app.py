@@ -89,6 +89,13 @@ def test_a_user_s_mistake_is_one_line_on_standard_error_and_exit_1() -> None:
     )
 
 
+def test_a_wrong_choice_is_told_with_what_is_allowed_and_no_more() -> None:
+    result = CliRunner().invoke(app, ["classify", "m", "x.tif", "--format", "xlsx"])
+    assert result.exit_code == 2
+    expected = "Invalid value for '--format': 'xlsx' is not one of 'gpkg', 'parquet', 'geojson'."
+    assert expected in result.output
+
+
 def test_our_own_bugs_are_not_hidden() -> None:
     failing = typer.Typer(cls=CommandGroup)
 
