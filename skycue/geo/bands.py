@@ -148,15 +148,21 @@ def _find_band(dataset: "DatasetReader", path: Path, band: int | str) -> int:
             return int(found[0])
         if found:
             raise BandError(f"bands {found} of {path} are all named '{text}': give a number.")
-    named = [
-        f"{i} ({dataset.descriptions[i - 1] or dataset.colorinterp[i - 1].name})"
-        for i in dataset.indexes[:_MOST_NAMES]
-    ]
+    names = band_names(dataset)[:_MOST_NAMES]
+    named = [f"{i} ({name})" if name else str(i) for i, name in enumerate(names, start=1)]
     more = " ..." if dataset.count > _MOST_NAMES else ""
     raise BandError(f"{path} has no band '{text}': its bands are {', '.join(named)}{more}.")
 
 
 _MOST_NAMES = 20
+_NO_COLOUR = ("undefined", "gray")
+
+
+def band_names(dataset: "DatasetReader") -> tuple[str, ...]:
+    """Return what a file calls each of its bands: the description, else the colour, else ""."""
+    colours = ("" if c.name in _NO_COLOUR else c.name for c in dataset.colorinterp)
+    described = (" ".join((text or "").split()) for text in dataset.descriptions)
+    return tuple(text or colour for text, colour in zip(described, colours, strict=True))
 
 
 def _nodata(value: float | None, dtype: str) -> float | None:

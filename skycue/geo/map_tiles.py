@@ -67,7 +67,8 @@ def _pixel_tile(
     path: Path, facts: RasterFacts, max_zoom: int, z: int, x: int, y: int
 ) -> NDArray[np.uint8]:
     window, shown = pixel_window(facts.size, max_zoom, z, x, y)
-    read = Raster.open(path, stretch=facts.stretch).read(window, shown)
+    raster = Raster.open(path, bands=facts.shown_bands, stretch=facts.stretch)
+    read = raster.read(window, shown)
     tile = np.zeros((4, TILE_SIZE, TILE_SIZE), dtype=np.uint8)
     tile[:3, : shown[0], : shown[1]] = read.pixels
     tile[3, : shown[0], : shown[1]] = np.where(read.valid, 255, 0)
@@ -86,7 +87,7 @@ def _mercator_tile(path: Path, facts: RasterFacts, z: int, x: int, y: int) -> ND
     from rio_tiler.errors import TileOutsideBounds
     from rio_tiler.io import Reader
 
-    bands = Raster.open(path, stretch=facts.stretch).bands
+    bands = Raster.open(path, bands=facts.shown_bands, stretch=facts.stretch).bands
     dataset = open_dataset(path)
     try:
         with gdal_errors(path), gdal_options(), Reader(None, dataset=dataset) as reader:

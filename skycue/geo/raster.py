@@ -116,8 +116,8 @@ class Raster:
     @cached_property
     def stretch(self) -> Stretch:
         """From values to levels: as they are for 8 bits, else percentiles, found when asked for."""
-        if self._choice.palette is not None:
-            return Stretch.identity(3)
+        if self._choice.palette is not None:  # its colours are levels already
+            return Stretch.identity(len(self.bands))
         if self.dtype == "uint8":
             return Stretch.identity(len(self.bands), self._choice.bits or 8)
         return find_stretch(self)

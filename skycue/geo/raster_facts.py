@@ -1,6 +1,7 @@
 """What a viewer needs to know of a raster before it sees a pixel, and its rewriting for viewers."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from skycue.errors import GeoError, ImageReadError
+from skycue.geo.bands import band_names
 from skycue.geo.georeference import GeoReference
 from skycue.geo.longitudes import Extent, extent_of
 from skycue.geo.placing import outline_in_degrees
@@ -32,6 +34,8 @@ BLOCK_SIDE = 512
 """Pixels along each side of a block of a rewritten raster."""
 WELL_CUT = 4 * BLOCK_SIDE * BLOCK_SIDE
 """Pixels of the largest block that is read for a tile without being rewritten first."""
+MAX_BAND_NAME = 60
+"""Characters of a band's name that are told to viewers."""
 EDGE_POINTS = 32
 """Points along each edge of a raster that are brought to another CRS."""
 
@@ -61,6 +65,10 @@ class RasterFacts(BaseModel):
     height: int
     width: int
     bands: int
+    band_names: tuple[str, ...] = ()
+    """Of each band what the file calls it: its description, its colour or nothing."""
+    shown_bands: tuple[int, ...] | None = None
+    """One or three, counted from 1; None, in old records: those that `choose_bands` takes."""
     dtype: str
     crs: str | None
     gsd_m: float | None
@@ -129,21 +137,26 @@ def check_limits(path: Path, limits: RasterLimits) -> None:
         raise ImageReadError(f"cannot use this raster: {problem}.")
 
 
-def facts_of(path: Path, stretch: Stretch | None = None) -> RasterFacts:
+def facts_of(
+    path: Path, stretch: Stretch | None = None, bands: Sequence[int] | None = None
+) -> RasterFacts:
     """Look at a raster.
 
     Args:
         path: A raster file.
         stretch: From values to levels, where it is known; found from a sample if not given.
+        bands: One or three to show, counted from 1; see `choose_bands`.
 
     Raises:
         ImageReadError: If it cannot be read.
+        BandError: If a band is not there.
         GeoError: If its geotransform maps all pixels onto a line or a point.
     """
-    raster = Raster.open(path, stretch=stretch)
+    raster = Raster.open(path, bands=bands, stretch=stretch)
     dataset = open_dataset(path)
     try:
-        bands, is_tiff = dataset.count, dataset.driver == "GTiff"
+        count, is_tiff = dataset.count, dataset.driver == "GTiff"
+        names = band_names(dataset)
     finally:
         dataset.close()
     height, width = raster.size
@@ -168,7 +181,9 @@ def facts_of(path: Path, stretch: Stretch | None = None) -> RasterFacts:
     return RasterFacts(
         height=height,
         width=width,
-        bands=bands,
+        bands=count,
+        band_names=tuple(name[:MAX_BAND_NAME] for name in names),
+        shown_bands=raster.bands,
         dtype=raster.dtype,
         crs=None if place is None else place.crs,
         gsd_m=gsd_m,

@@ -1,7 +1,7 @@
 """The rasters that the server knows: uploaded ones, and those that its operator names."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +9,12 @@ from pathlib import Path
 from pydantic import BaseModel
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
-from skycue.errors import ConflictError, NotFoundError
+from skycue.errors import BandError, ConflictError, NotFoundError, SkycueError
 from skycue.geo.raster import Raster
-from skycue.geo.raster_facts import RasterFacts
+from skycue.geo.raster_facts import RasterFacts, facts_of
 from skycue.service.blobs import FileStore
 from skycue.service.database import Database, answers, edits, jobs, labels, maps, now, rasters
-from skycue.service.names import SHARED, stable_id
+from skycue.service.names import LOCAL, SHARED, stable_id
 from skycue.service.records import RasterRecord, RasterStatus
 
 INCOMING, READY = "incoming", "rasters"
@@ -137,7 +137,7 @@ class Rasters:
         """Open a raster that is ready; the errors are those of `facts`."""
         facts = self.facts(owner, raster)
         with self.path(owner, raster) as path:
-            yield Raster.open(path, stretch=facts.stretch)
+            yield Raster.open(path, bands=facts.shown_bands, stretch=facts.stretch)
 
     @contextmanager
     def source(self, file: str) -> Iterator[Path]:
@@ -164,6 +164,34 @@ class Rasters:
     def set_failed(self, raster: str, error: str) -> bool:
         """Note why a raster cannot be used; false if it was deleted meanwhile."""
         return self._set(raster, "failed", error=error)
+
+    def show_bands(self, owner: str, raster: str, bands: Sequence[int]) -> RasterRecord:
+        """Show other bands of a raster, on tiles and to the models; answers and maps stay.
+
+        Args:
+            owner: Who asks.
+            raster: Its id.
+            bands: One (grey) or three (red, green, blue), counted from 1.
+
+        Raises:
+            NotFoundError: If the owner sees none of this id.
+            ConflictError: If it is not ready, or the operator's and others see it too.
+            BandError: If a band is not there.
+            ImageReadError: If the bands cannot be shown together.
+        """
+        count, row = self.facts(owner, raster).bands, self._row(owner, raster)
+        if row.owner == SHARED and owner != LOCAL:
+            raise ConflictError("this raster belongs to the server's operator: others see it too.")
+        if not set(bands) <= set(range(1, count + 1)):
+            raise BandError(f"bands {list(bands)} are asked for; this raster has 1 to {count}.")
+        with self.path(owner, raster) as path:
+            try:
+                facts = facts_of(path, bands=bands)
+            except SkycueError as error:  # a user knows none of our names
+                raise type(error)(str(error).replace(str(path), "this raster")) from error
+        if not self._set(raster, "ready", facts=facts):
+            raise NotFoundError(f"no raster {raster}.")
+        return self.get(owner, raster)
 
     def remove(self, owner: str, raster: str) -> None:
         """Delete a raster with its answers, labels and maps.

@@ -29,6 +29,8 @@ RASTER_EXAMPLE: dict[str, JsonValue] = {
     "height": 400,
     "width": 400,
     "bands": 3,
+    "band_names": ["red", "green", "blue"],
+    "shown_bands": [1, 2, 3],
     "dtype": "uint8",
     "crs": "EPSG:32631",
     "gsd_m": 0.5,
@@ -132,6 +134,10 @@ class RasterRecord(Record):
     """In pixels; like what follows it is known once the status is `ready`."""
     width: int | None = None
     bands: int | None = None
+    band_names: tuple[str, ...] = ()
+    """Of each band what the file calls it, or nothing."""
+    shown_bands: tuple[int, ...] | None = None
+    """The one (grey) or three (red, green, blue) that tiles and models see, counted from 1."""
     dtype: str | None = None
     crs: str | None = None
     gsd_m: float | None = None

@@ -75,6 +75,10 @@ class _Seen(NamedTuple):
     window: _Window
 
 
+_WindowKey = tuple[str, tuple[int, ...], ShownWindow]
+"""Id of the raster, its shown bands, and the window."""
+
+
 class BatchCounts(Protocol):
     """What is told about batches, for measures."""
 
@@ -114,7 +118,7 @@ class RegionBatches:
         self._waiting: OrderedDict[str, deque[BoxRequest]] = OrderedDict()
         self._news = threading.Condition()
         self._stopping = False
-        self._windows: OrderedDict[tuple[str, ShownWindow], _Window] = OrderedDict()
+        self._windows: OrderedDict[_WindowKey, _Window] = OrderedDict()
         self._thread = threading.Thread(target=self._serve, name="region-model", daemon=True)
 
     def start(self) -> None:
@@ -237,7 +241,7 @@ class RegionBatches:
         """Return the encoded window around a box, encoded once for all boxes on it."""
         with self._rasters.open(request.owner, request.raster) as raster:
             shown = window_of(request.box, raster.size, describer.needs)
-            key = (request.raster, shown)
+            key = (request.raster, raster.bands, shown)
             window = self._windows.pop(key, None)
             if window is None:
                 pixels = read_shown(raster, shown)
@@ -248,9 +252,9 @@ class RegionBatches:
 
     def _forget_windows(self) -> None:
         """Let go of the windows used longest ago."""
-        pixels = sum(shown.size[0] * shown.size[1] for _, shown in self._windows)
+        pixels = sum(shown.size[0] * shown.size[1] for *_, shown in self._windows)
         while pixels > KEPT_PIXELS and len(self._windows) > 1:
-            (_, shown), _ = self._windows.popitem(last=False)
+            (*_, shown), _ = self._windows.popitem(last=False)
             pixels -= shown.size[0] * shown.size[1]
 
     def _tell_problem(self, request: BoxRequest, error: Exception) -> None:

@@ -11,6 +11,7 @@ The routes, all below `/v1`, with `Authorization: Bearer TOKEN` where the server
     DELETE /uploads/{id}
     GET    /rasters, /rasters/{id}                          -> RasterRecord(s)
     DELETE /rasters/{id}
+    PUT    /rasters/{id}/bands           BandsRequest       -> RasterRecord: shows others
     GET    /rasters/{id}/position?x=&y=                     -> PositionView: a pixel on the ground
     GET    /rasters/{id}/tiles/{grid}/{z}/{x}/{y}.png       a tile
     POST   /describe                     DescribeRequest    -> AnswerRecord(s)
@@ -175,6 +176,15 @@ class UploadRequest(Request):
     name: Name
     bytes: int = Field(gt=0)
     """Of the whole file."""
+
+
+class BandsRequest(Request):
+    """Which bands of a raster are shown."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"bands": [4, 3, 2]}})
+
+    bands: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=3)
+    """Counted from 1: one for grey, or three for red, green, blue."""
 
 
 class UploadView(BaseModel):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from skycue.errors import GeoError, ImageReadError, RunError
 from skycue.geo.raster import Raster
@@ -38,6 +39,14 @@ def test_all_workers_stretch_a_raster_as_the_plan_says(tmp_path: Path) -> None:
     window = PixelWindow(0, 0, 64, 64)
     levels = open_planned(other, None).read(window).pixels
     np.testing.assert_array_equal(levels, np.rint(values / 257).astype(np.uint8))
+
+
+def test_a_palette_needs_no_stretch_and_a_worker_shows_its_colours(tmp_path: Path) -> None:
+    image = Image.fromarray(np.tile(np.array([[0, 1]], np.uint8), (20, 10)))
+    image.putpalette(bytes([10, 20, 30, 110, 120, 130]))
+    image.save(tmp_path / "palette.tif")
+    read = open_planned(unit_of(tmp_path / "palette.tif"), None).read(PixelWindow(0, 0, 2, 1))
+    assert read.pixels[:, 0].T.tolist() == [[10, 20, 30], [110, 120, 130]]
 
 
 def test_a_raster_that_was_changed_is_refused_and_one_that_was_touched_is_not(

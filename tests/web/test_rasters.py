@@ -1,9 +1,11 @@
 """Rasters over HTTP: sent in chunks, prepared, shown as tiles, seen by their owner only."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pyproj import Transformer
 
 from skycue.errors import ConfigError
@@ -52,6 +54,82 @@ def test_a_pixel_is_found_on_the_ground(tmp_path: Path) -> None:
         place = f"/v1/rasters/{placed}/position"
         assert client.get(place, params={"x": 1, "y": 1}, headers=other).status_code == 404
         assert client.get(place, params={"x": "nan", "y": 1}).status_code == 422
+
+
+def test_other_bands_of_a_raster_are_shown_when_asked_for(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(1, 256, (5, 40, 60)).astype(np.uint8)
+    with serving(tmp_path) as client:
+        record = upload(client, "a.tif", geotiff(values, photometric="MINISBLACK"))
+        place = f"/v1/rasters/{record['id']}"
+        assert (record["bands"], record["shown_bands"]) == (5, [1, 2, 3])
+
+        def shown() -> np.ndarray:
+            return tile_of(client.get(f"{place}/tiles/pixels/0/0/0.png"))[:3, :40, :60]
+
+        np.testing.assert_array_equal(shown(), values[:3])
+        changed = client.put(f"{place}/bands", json={"bands": [4, 3, 2]})
+        assert changed.status_code == 200, changed.text
+        assert changed.json() == {**record, "shown_bands": [4, 3, 2]}
+        np.testing.assert_array_equal(shown(), values[[3, 2, 1]])
+        zoom = record["grids"][1]["max_zoom"]
+        corner = Transformer.from_crs(32631, 3857, always_xy=True).transform(*(PLACE * (30, 20)))
+        side = 2 * np.pi * 6378137.0 / 2**zoom
+        x, y = int((corner[0] / side) + 2**zoom / 2), int(2**zoom / 2 - corner[1] / side)
+        on_web_map = tile_of(client.get(f"{place}/tiles/mercator/{zoom}/{x}/{y}.png"))
+        held = on_web_map[3] == 255
+        assert held.sum() > 1000
+        pixels = values[[3, 2, 1]].reshape(3, -1).T.tolist()
+        assert set(map(tuple, on_web_map[:3, held].T.tolist())) <= set(map(tuple, pixels))
+        grey = client.put(f"{place}/bands", json={"bands": [5]})
+        assert grey.json()["shown_bands"] == [5]
+        np.testing.assert_array_equal(shown(), np.repeat(values[4:], 3, axis=0))
+
+
+def test_bands_that_cannot_be_shown_are_refused_and_nothing_changes(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "own.tif").write_bytes(geotiff(SMALL))
+    with serving(tmp_path / "state", roots=[root]) as client:
+        place = f"/v1/rasters/{upload(client, 'a.tif', geotiff(SMALL))['id']}"
+        for bands, reason in (
+            ([4, 3, 2], "bands [4, 3, 2] are asked for; this raster has 1 to 3."),
+            ([1, 2], "2 bands of this raster are asked for; give 1 (grey) or 3."),
+            ([0], "bands[0] is 0; 1 is the least"),
+            ([], "bands has 0 entries; 1 are the least"),
+        ):
+            refused = client.put(f"{place}/bands", json={"bands": bands})
+            assert (refused.status_code, refused.json()["error"]["message"]) == (422, reason)
+        assert client.get(place).json()["shown_bands"] == [1, 2, 3]
+        other = {"Authorization": f"Bearer {TOKENS[1]}"}
+        hidden = client.put(f"{place}/bands", json={"bands": [1]}, headers=other)
+        assert hidden.status_code == 404
+        shared = next(one for one in client.get("/v1/rasters").json() if one["is_shared"])
+        wait_for_raster(client, shared["id"])
+        refused = client.put(f"/v1/rasters/{shared['id']}/bands", json={"bands": [1]})
+        assert (refused.status_code, "others see it too" in refused.text) == (409, True)
+
+
+def test_who_alone_uses_a_server_chooses_the_bands_of_its_own_rasters(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "own.tif").write_bytes(geotiff(SMALL))
+    for expected in ([1, 2, 3], [3, 2, 1]):  # a choice outlives the server
+        with serving(tmp_path / "state", roots=[root], tokens=[]) as client:
+            (record,) = client.get("/v1/rasters").json()
+            assert wait_for_raster(client, record["id"])["shown_bands"] == expected
+            client.put(f"/v1/rasters/{record['id']}/bands", json={"bands": [3, 2, 1]})
+
+
+def test_a_raster_with_a_palette_shows_its_colours(tmp_path: Path) -> None:
+    image = Image.fromarray(np.tile(np.array([[0, 1, 2]], np.uint8), (30, 20)))
+    colours = [10, 20, 30, 110, 120, 130, 210, 220, 230]
+    image.putpalette(bytes(colours))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    with serving(tmp_path) as client:
+        record = upload(client, "a.png", buffer.getvalue())
+        tile = tile_of(client.get(f"/v1/rasters/{record['id']}/tiles/pixels/0/0/0.png"))
+        assert tile[:3, 5, :6].T.ravel().tolist() == colours * 2
 
 
 def test_a_large_raster_is_rewritten_with_overviews_and_shows_the_same(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from skycue.errors import ConflictError
 from skycue.geo.crs import WGS84, reproject
 from skycue.service.records import RasterRecord
 from skycue.web.access import Owner, TheService
-from skycue.web.schemas import Identifier, PositionView
+from skycue.web.schemas import BandsRequest, Identifier, PositionView
 
 FARTHEST = 2**31
 """Of the sides of a raster."""
@@ -28,6 +28,17 @@ def list_rasters(service: TheService, owner: Owner) -> list[RasterRecord]:
 def get_raster(raster: Identifier, service: TheService, owner: Owner) -> RasterRecord:
     """Tell what is known of a raster."""
     return service.rasters.get(owner, raster)
+
+
+@router.put("/{raster}/bands")
+def show_bands(
+    raster: Identifier, request: BandsRequest, service: TheService, owner: Owner
+) -> RasterRecord:
+    """Show other bands of a raster, on tiles and to the models; answers and maps stay.
+
+    The server's own rasters keep theirs where it wants tokens, for others see them too.
+    """
+    return service.rasters.show_bands(owner, raster, request.bands)
 
 
 @router.get("/{raster}/position")

@@ -21,7 +21,7 @@ Zoom = Annotated[int, Path(ge=0, le=MAX_ZOOM)]
 Place = Annotated[int, Path(ge=0, lt=2**MAX_ZOOM)]
 PNG = {200: {"content": {"image/png": {}}, "description": "256 x 256 pixels with alpha."}}
 KEPT_BY_CLIENT = "private, max-age=3600"
-"""Of tiles: what a raster shows never changes."""
+"""Of tiles: what they show changes with the bands alone, and then a page asks by another query."""
 
 
 @router.get("/{raster}/tiles/{grid}/{z}/{x}/{y}.png", response_class=Response, responses=PNG)  # type: ignore[arg-type]

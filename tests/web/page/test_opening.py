@@ -71,6 +71,30 @@ def test_an_uploaded_geotiff_is_prepared_and_shown(visit: Visit, address: str) -
     wait_for_colour(analyst, (0, 0, 0), analyst.place(100, 150, (300, 500)))
 
 
+def test_other_bands_of_a_raster_are_chosen(visit: Visit, address: str) -> None:
+    bands = np.zeros((5, 300, 500), np.uint8)
+    bands[3:] = 200
+    analyst = visit(address)
+    analyst.upload("five.tif", geotiff(bands, photometric="MINISBLACK"))
+    analyst.wait_for_map()
+    middle = analyst.place(250, 150, (300, 500))
+    wait_for_colour(analyst, (0, 0, 0), middle)
+    chooser = analyst.page.get_by_label("Band shown as green")
+    chooser.select_option("4")
+    wait_for_colour(analyst, (0, 200, 0), middle)
+    analyst.page.get_by_label("Band shown as blue").select_option("5")
+    wait_for_colour(analyst, (0, 200, 200), middle)
+    analyst.page.reload()
+    analyst.wait_for_map()
+    expect(chooser).to_have_value("4")
+    wait_for_colour(analyst, (0, 200, 200), middle)
+    analyst.page.locator(".brand").click()
+    analyst.page.locator(".raster-open", has_text="five.tif").wait_for()
+    analyst.upload("plain.tif", geotiff(levels(300, 500)))
+    analyst.wait_for_map()
+    expect(chooser).to_have_count(0)  # red, green and blue are all it has
+
+
 def test_the_mouse_shows_where_it_is_on_the_ground(visit: Visit, address: str) -> None:
     analyst = visit(address)
     analyst.upload("field.tif", geotiff(levels(300, 500)))

@@ -45,6 +45,8 @@ export const rasters = (): Promise<RasterRecord[]> => get("rasters");
 export const oneRaster = (id: string): Promise<RasterRecord> => get(raster(id));
 export const position = (id: string, [x, y]: Position): Promise<PositionView> =>
   get(`${raster(id)}/position?x=${x}&y=${y}`);
+export const showBands = (id: string, bands: number[]): Promise<RasterRecord> =>
+  sendJson("PUT", `${raster(id)}/bands`, { bands });
 export const deleteRaster = (id: string): Promise<void> => remove(raster(id));
 
 export const answers = (id: string): Promise<AnswersView> => get(`${raster(id)}/answers`);
@@ -94,6 +96,10 @@ export async function* describe(id: string, boxId: string, box: Box): AsyncGener
   }
   throw new ConnectionError();
 }
+
+/** The query of a raster's tiles: the server needs none, but the browser keeps them by address. */
+export const bandsQuery = ({ shown_bands }: RasterRecord): string =>
+  shown_bands === null ? "" : `?bands=${shown_bands.join(",")}`;
 
 /** Fetch a file and let the browser keep it under a name. */
 export async function download(path: string, name: string): Promise<void> {

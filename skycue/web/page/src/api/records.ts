@@ -62,6 +62,8 @@ export interface RasterRecord {
   height: number | null;
   width: number | null;
   bands: number | null;
+  band_names: string[];
+  shown_bands: number[] | null;
   dtype: string | null;
   crs: string | null;
   gsd_m: number | null;

@@ -9,6 +9,7 @@ import TileLayer from "ol/layer/Tile";
 import OlMap from "ol/Map";
 import type TileImage from "ol/source/TileImage";
 import View from "ol/View";
+import { bandsQuery } from "../api/client";
 import type { Box, Position, ReadyRaster } from "../api/records";
 import { choose, describeBox } from "../state/describing";
 import { labelBox } from "../state/classifying";
@@ -96,18 +97,20 @@ function followTool(): void {
 }
 
 let shownId: string | null = null;
+let shownQuery = "";
 let shownReturns = 0;
 
 function showRaster(): void {
   const record = readyRaster.value;
   const id = record?.id ?? null;
   const isNew = id !== shownId;
-  if (!isNew && returns.value === shownReturns) return;
-  [shownId, shownReturns] = [id, returns.value];
+  const query = record === null ? "" : bandsQuery(record);
+  if (!isNew && query === shownQuery && returns.value === shownReturns) return;
+  [shownId, shownQuery, shownReturns] = [id, query, returns.value];
   if (isNew) keyboardBox.stop();
   if (record === null || id === null) return backdrop.setSource(null);
   // a new source after the line was mended: `refresh` keeps tiles that failed if it is the first call
-  backdrop.setSource(tileSource(record, `rasters/${encodeURIComponent(id)}`, "", false));
+  backdrop.setSource(tileSource(record, `rasters/${encodeURIComponent(id)}`, query, false));
   if (!isNew) return;
   map.setView(viewOf(record));
   fitBox([0, 0, record.width, record.height], 0, 0);

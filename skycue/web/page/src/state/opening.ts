@@ -146,6 +146,14 @@ async function addFile(file: File): Promise<void> {
   }
 }
 
+/** Show other bands of the raster that is looked at; its tiles and what models see follow. */
+export async function showBands(record: RasterRecord, bands: number[]): Promise<void> {
+  await attempt(async () => {
+    const changed = await client.showBands(record.id, bands);
+    if (raster.value?.id === record.id) raster.value = changed;
+  });
+}
+
 /** Delete a raster with all that belongs to it. */
 export async function deleteRaster(record: RasterRecord): Promise<void> {
   await attempt(async () => {

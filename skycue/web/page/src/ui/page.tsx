@@ -5,6 +5,7 @@ import { dismiss } from "../state/notices";
 import { look } from "../state/line";
 import { addFiles, close } from "../state/opening";
 import { isOffline, notices, raster } from "../state/store";
+import { Bands, hasMoreBands } from "./bands";
 import { Button, IconButton } from "./button";
 import { HelpDialog, TokenDialog } from "./dialogs";
 import { factsOf, Library } from "./library";
@@ -69,6 +70,7 @@ function TopBar() {
             <strong title={record.name}>{record.name}</strong>
             {record.status === "ready" && <span class="fine">{factsOf(record)}</span>}
           </span>
+          {hasMoreBands(record) && <Bands key={record.id} record={record} />}
         </div>
       )}
       <div class="actions">

@@ -1,6 +1,7 @@
 /** A small picture of a raster: the topmost tile of its pyramid. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { bandsQuery } from "../api/client";
 import { send } from "../api/http";
 import type { RasterRecord } from "../api/records";
 import { returns } from "../state/store";
@@ -11,12 +12,14 @@ export function Thumbnail({ record }: { record: RasterRecord }) {
   const address = useSignal<string | null>(null);
   const pyramid = record.grids.find(({ grid }) => grid === "pixels");
   const top = pyramid?.min_zoom;
+  const query = bandsQuery(record);
   useEffect(() => {
     if (top === undefined) return;
     let made: string | null = null;
     let isGone = false;
     const load = async (): Promise<void> => {
-      const content = await (await send(`rasters/${encodeURIComponent(record.id)}/tiles/pixels/${top}/0/0.png`)).blob();
+      const path = `rasters/${encodeURIComponent(record.id)}/tiles/pixels/${top}/0/0.png${query}`;
+      const content = await (await send(path)).blob();
       if (isGone) return;
       made = URL.createObjectURL(content);
       address.value = made;
@@ -26,7 +29,7 @@ export function Thumbnail({ record }: { record: RasterRecord }) {
       isGone = true;
       if (made !== null) URL.revokeObjectURL(made);
     };
-  }, [record.id, top, returns.value]);
+  }, [record.id, top, query, returns.value]);
   if (address.value === null || pyramid === undefined) {
     return <span class="thumbnail"><Icon name="image" /></span>;
   }
