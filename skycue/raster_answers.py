@@ -108,24 +108,19 @@ class RasterAnswer:
         return moved
 
     def _properties(self, number: int, phrase: AnswerPhrase) -> dict[str, JsonValue]:
-        answer, window = self.answer, self.shown.window
-        return {
-            **phrase_properties(
-                phrase,
-                box_id=self.placed.id,
-                is_prompted=number == answer.prompted,
-                area_m2=self._area_m2(phrase),
-                caption=answer.caption,
-                flags=answer.flags,
-                image=answer.image,
-                model=answer.model,
-            ),
-            "window_x": window.x,
-            "window_y": window.y,
-            "window_width": window.width,
-            "window_height": window.height,
-            "scale": float(self.shown.scale),
-        }
+        answer = self.answer
+        return phrase_properties(
+            phrase,
+            box_id=self.placed.id,
+            is_prompted=number == answer.prompted,
+            area_m2=self._area_m2(phrase),
+            caption=answer.caption,
+            flags=answer.flags,
+            image=answer.image,
+            model=answer.model,
+            window=self.shown.window,
+            scale=self.shown.scale,
+        )
 
     def _area_m2(self, phrase: AnswerPhrase) -> float | None:
         if self.georeference is None or phrase.mask is None or phrase.box is None:
@@ -185,6 +180,8 @@ def phrase_properties(
     flags: Sequence[str],
     image: str,
     model: str,
+    window: tuple[int, int, int, int] | None,
+    scale: float | None,
 ) -> dict[str, JsonValue]:
     """Return what the feature of a phrase says, wherever it is written.
 
@@ -197,7 +194,11 @@ def phrase_properties(
         flags: What is doubtful in the answer.
         image: What the answer is about.
         model: What gave it.
+        window: x, y, width, height of what it was shown, in pixels of the raster; None where the
+            phrases of an answer are of several.
+        scale: Pixels of the raster along a shown pixel; None like `window`.
     """
+    x, y, width, height = window or (None, None, None, None)
     return {
         "box_id": box_id,
         "phrase": phrase.text,
@@ -212,6 +213,11 @@ def phrase_properties(
         "flags": "; ".join(flags),
         "image": image,
         "model": model,
+        "window_x": x,
+        "window_y": y,
+        "window_width": width,
+        "window_height": height,
+        "scale": None if scale is None else float(scale),
     }
 
 

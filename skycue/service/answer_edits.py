@@ -78,6 +78,7 @@ def merge(answers: Sequence[AnswerRecord]) -> AnswerRecord:
         max(box[3] for box in boxes),
     )
     names = [answer.name for answer in answers if answer.name is not None]
+    is_one_window = len({(answer.window, answer.scale) for answer in answers}) == 1
     return answers[0].model_copy(
         update={
             "id": new_id("a"),
@@ -88,6 +89,8 @@ def merge(answers: Sequence[AnswerRecord]) -> AnswerRecord:
             "prompted": prompted,
             "flags": tuple(flags),
             "windows": tuple(window for answer in answers for window in answer.windows),
+            "window": answers[0].window if is_one_window else None,
+            "scale": answers[0].scale if is_one_window else None,
             "created_at": datetime.now(UTC),
         }
     )

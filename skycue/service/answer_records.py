@@ -47,6 +47,8 @@ def record_of(
         flags=answer.flags,
         model=answer.model,
         windows=tuple(_to_raster(window, shown) for window in answer.windows),
+        window=tuple(shown.window),
+        scale=shown.scale,
         created_at=datetime.now(UTC),
     )
 

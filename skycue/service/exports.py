@@ -76,8 +76,8 @@ def export_answers(
 def features_of(answers: Sequence[AnswerRecord], image: str) -> list[Feature]:
     """Return a feature for each phrase; without an outline where it has no mask.
 
-    They say what those of `skycue describe` say, but for the window, and `answer` and `name`, the
-    id of the answer and what a user named it. A renamed phrase has its new name.
+    They say what those of `skycue describe` say, and `answer` and `name`, the id of the answer and
+    what a user named it. A renamed phrase has its new name.
 
     Args:
         answers: All about a raster.
@@ -96,6 +96,8 @@ def features_of(answers: Sequence[AnswerRecord], image: str) -> list[Feature]:
                     flags=answer.flags,
                     image=image,
                     model=answer.model,
+                    window=answer.window,
+                    scale=answer.scale,
                 ),
                 "answer": answer.id,
                 "name": answer.name,

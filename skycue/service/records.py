@@ -104,6 +104,8 @@ ANSWER_EXAMPLE: dict[str, JsonValue] = {
     "flags": [],
     "model": "mini@0123456789ab",
     "windows": [[118.0, 212.0, 310.0, 404.0]],
+    "window": [0, 0, 400, 400],
+    "scale": 1.0,
     "created_at": "2026-11-30T12:00:00Z",
 }
 
@@ -264,4 +266,10 @@ class AnswerRecord(Record):
     """What is doubtful, in words."""
     model: str
     windows: tuple[Box, ...]
+    """What the model looked at around the box, in pixels of the raster."""
+    window: tuple[int, int, int, int] | None = None
+    """The part of the raster that stood for the image: x, y, width, height; None where merged
+    answers are of several."""
+    scale: float | None = None
+    """Pixels of the raster along a pixel that was shown; None like `window`."""
     created_at: datetime

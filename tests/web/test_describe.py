@@ -160,6 +160,7 @@ def test_merged_answers_say_both_and_come_apart_again(client: TestClient, raster
     assert sorted(merged["removed"]) == sorted([left["id"], right["id"]])
     assert one["caption"] == f"{left['caption']} {right['caption']}"
     assert one["box"] == [4, 5, 60, 40]
+    assert (one["window"], one["scale"]) == ([0, 0, 64, 48], 1.0)
     for phrase in one["phrases"]:
         assert one["caption"][slice(*phrase["span"])] == phrase["text"]
     undone = edit(client, raster, action="undo")
@@ -222,7 +223,7 @@ PROPERTIES = (
     .to_features()[0]
     .properties
 )
-"""Of a feature that `skycue describe` writes: 13 of any answer, then the window."""
+"""Of a feature that `skycue describe` writes."""
 
 
 @pytest.mark.parametrize("kind", ["geojson", "parquet", "gpkg"])
@@ -239,12 +240,9 @@ def test_exports_open_as_maps_with_a_row_for_each_phrase(
     assert [(*span,) for span in table[["span_start", "span_end"]].to_numpy()] == [
         (*phrase["span"],) for phrase in phrases
     ]
-    assert list(table.columns)[:13] == list(PROPERTIES)[:13]
-    assert [name for name in table.columns if name not in PROPERTIES] == [
-        "answer",
-        "name",
-        "geometry",
-    ]
+    assert list(table.columns) == [*PROPERTIES, "answer", "name", "geometry"]
+    seen = table[["window_x", "window_y", "window_width", "window_height", "scale"]]
+    assert (seen.to_numpy() == [0, 0, 64, 48, 1.0]).all()
     ground = table.to_crs("EPSG:32631")
     areas = [phrase["area_m2"] or 0.0 for phrase in phrases]
     np.testing.assert_allclose(ground.area.fillna(0.0), areas, rtol=5e-3)

@@ -162,6 +162,8 @@ export interface AnswerRecord {
   flags: string[];
   model: string;
   windows: Box[];
+  window: [number, number, number, number] | null;
+  scale: number | null;
   created_at: string;
 }
 
