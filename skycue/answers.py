@@ -4,6 +4,7 @@ An answer is kept as JSON (all of it), as COCO (its masks) and as a picture. The
 are not known here: `skycue.raster_answers` joins answers with them.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ MAX_SAME_WORDS = 3
 """One word so often in a row is no sentence."""
 MAX_SAME_TRIPLES = 3
 """The same three words so often in one caption are no description."""
+LEAST_INSIDE = 0.5
+"""Share of the prompted mask inside the box below which it is flagged."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Answer:
     model: str
     """Name of the model."""
     flags: tuple[str, ...]
-    """What is doubtful, in words; empty where nothing is. `find_flags` finds it."""
+    """What is doubtful, in words, by `find_flags` and `find_strays`; empty where nothing is."""
 
     def to_json(self) -> str:
         """Return the whole answer as one line of JSON; `AnswerJson` reads it back."""
@@ -246,6 +249,27 @@ def find_flags(
         elif phrase.mask.box is None:
             flags.append(f"{name} has a mask without area")
     return tuple(flags)
+
+
+def find_strays(phrases: Sequence[AnswerPhrase], prompted: int | None, box: Box) -> tuple[str, ...]:
+    """Return, in words, whether the masks of an answer are of something beside the box.
+
+    Args:
+        phrases: Of the caption.
+        prompted: Which is taken for the object in the box; None where no mask meets it.
+        box: What was asked about, in pixels of the image.
+    """
+    if prompted is None:
+        is_any = any(phrase.box is not None for phrase in phrases)
+        return ("no mask meets the box",) if is_any else ()
+    phrase = phrases[prompted]
+    if phrase.mask is None or phrase.box is None:
+        return ()
+    x_min, y_min, x_max, y_max = box
+    around = (math.floor(x_min), math.floor(y_min), math.ceil(x_max), math.ceil(y_max))
+    if phrase.mask.area_within(around) >= LEAST_INSIDE * phrase.mask.area:
+        return ()
+    return (f"phrase {prompted} '{phrase.text}' meets the box but lies mostly outside of it",)
 
 
 def _repeated(caption: str) -> str | None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skycue.answers import Answer, AnswerPhrase, find_flags
+from skycue.answers import Answer, AnswerPhrase, find_flags, find_strays
 from skycue.backbones.segmenter import MaskFeatures
 from skycue.boxes import Box, Frame, box_iou
 from skycue.data.mask_crops import MaskCrop
@@ -236,16 +236,18 @@ def _join(
     model: str,
 ) -> Answer:
     """Make the answer to one box."""
+    prompted = prompted_phrase(phrases, asked.box)
+    doubts = find_flags(text.caption, phrases, is_cut=text.is_cut)
     return Answer(
         image=asked.image.name,
         size=asked.image.size,
         box=asked.box,
         caption=text.caption,
         phrases=tuple(phrases),
-        prompted=prompted_phrase(phrases, asked.box),
+        prompted=prompted,
         windows=tuple(frame.box for frame in frames),
         model=model,
-        flags=find_flags(text.caption, phrases, is_cut=text.is_cut),
+        flags=(*doubts, *find_strays(phrases, prompted, asked.box)),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from skycue.answers import AnswerJson, AnswerPhrase, find_flags
+from skycue.answers import AnswerJson, AnswerPhrase, find_flags, find_strays
 from skycue.data.rle import decode_mask
 from tests.made_up_describer import CAPTION, answer_to, filled
 
@@ -89,3 +89,15 @@ def test_a_doubtful_phrase_is_flagged() -> None:
         "phrase 1 ' ' has no mask",
     )
     assert find_flags("a tank", []) == ("the caption has no phrase",)
+
+
+def test_a_mask_beside_the_box_is_flagged() -> None:
+    tank = AnswerPhrase.of_mask("a tank", (0, 6), filled(SIZE, (10, 10, 20, 20)), 0.9)
+    bare = AnswerPhrase.of_mask("a tank", (0, 6), None, 0.2)
+    assert find_strays([tank], 0, (8.5, 8.5, 21.0, 21.0)) == ()
+    assert find_strays([tank], 0, (10.0, 10.0, 20.0, 15.0)) == ()  # half of it
+    assert find_strays([bare, tank], 1, (0.0, 0.0, 20.0, 14.0)) == (
+        "phrase 1 'a tank' meets the box but lies mostly outside of it",
+    )
+    assert find_strays([tank], None, (40.0, 30.0, 50.0, 35.0)) == ("no mask meets the box",)
+    assert find_strays([bare], None, (40.0, 30.0, 50.0, 35.0)) == ()
