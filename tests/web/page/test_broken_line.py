@@ -71,15 +71,17 @@ def test_an_upload_goes_on_where_it_stopped(analyst: Analyst, line: Line) -> Non
 
 
 def test_an_upload_whose_last_answer_was_lost_is_one_raster(analyst: Analyst, line: Line) -> None:
-    finishes: list[str] = []
+    finishes: list[Request] = []
 
-    def note(request: Request) -> None:
-        if request.url.endswith("/finish"):
-            finishes.append(request.url)
-            if len(finishes) == 1:
-                line.cut()
+    def lose_the_first_answer(route: Route) -> None:
+        finishes.append(route.request)
+        if len(finishes) > 1:
+            return route.continue_()
+        assert route.fetch().ok  # the server has finished, and the page does not hear of it
+        line.cut()
+        return route.abort("connectionreset")
 
-    analyst.page.on("request", note)
+    analyst.page.route("**/finish", lose_the_first_answer)
     analyst.upload("finished.tif", TANKS.read_bytes())
     expect(analyst.page.locator(".upload")).to_contain_text("The connection was lost")
     line.mend()
