@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from skycue.comparison_drawing import CostPoint
 from skycue.protocols.paired import Scores
-from skycue.protocols.results import CellResult, Results
+from skycue.protocols.results import CellCost, CellResult, Results
 from skycue.protocols.tables import Field, Table, shots_text
 from skycue.scenes.registry import METHODS
 from skycue.training import steps_of
@@ -22,8 +22,9 @@ def cost_table(results: Results, scores: Scores) -> Table:
     rows: list[tuple[Field, ...]] = []
     for name, cells in _cells_of_rows(results, scores).items():
         learned = sorted({cell.n_learned for cell in cells})
-        fit, rate, peak = _fit_s(cells), _rate(cells), _peak_mb(cells)
-        scoring = _scoring_ms(cells)
+        fit, peak, measured = _fit_s(cells), _peak_mb(cells), _measured(cells)
+        rate = measured.images_a_second if measured else None
+        scoring = measured.scoring_ms if measured else None
         rows.append(
             (
                 name,
@@ -69,14 +70,14 @@ def cost_points(results: Results, scores: Scores) -> dict[str, list[CostPoint]]:
     panels: dict[str, list[CostPoint]] = {FIT_AXIS: [], SCORING_AXIS: []}
     for name, cells in _cells_of_rows(results, scores).items():
         score = scores.mean(name)
-        fit, scoring = _fit_s(cells), _scoring_ms(cells)
+        fit, measured = _fit_s(cells), _measured(cells)
         if score is None:
             continue
         point = CostPoint(name, math.nan, 100 * score.mean, 100 * score.std)
         if fit and any(cell.n_learned for cell in cells):
             panels[FIT_AXIS].append(point._replace(cost=fit))
-        if scoring:
-            panels[SCORING_AXIS].append(point._replace(cost=scoring))
+        if measured and measured.scoring_ms:
+            panels[SCORING_AXIS].append(point._replace(cost=measured.scoring_ms))
     return {axis: points for axis, points in panels.items() if points}
 
 
@@ -108,13 +109,15 @@ def _fit_s(cells: Sequence[CellResult]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _rate(cells: Sequence[CellResult]) -> float | None:
-    rates = [cell.cost.images_a_second for cell in cells]
-    return next((rate for rate in rates if rate is not None), None)
+def _measured(cells: Sequence[CellResult]) -> CellCost | None:
+    """Return the cost of the cell whose rates were measured, of several that of most classes."""
 
+    def n_classes(cell: CellResult) -> int:
+        known = (exam.evaluation for exam in cell.exams if exam.evaluation is not None)
+        return max((len(each.class_names) for each in known), default=0)
 
-def _scoring_ms(cells: Sequence[CellResult]) -> float | None:
-    return next((c.cost.scoring_ms for c in cells if c.cost.scoring_ms is not None), None)
+    measured = [cell for cell in cells if cell.cost.images_a_second is not None]
+    return max(measured, key=n_classes).cost if measured else None
 
 
 def _peak_mb(cells: Sequence[CellResult]) -> float | None:

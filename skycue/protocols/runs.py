@@ -43,7 +43,7 @@ def run_cells(
     finished = {cell.key: folder.read(cell) for cell in cells}
     results = [result for result in finished.values() if result is not None]
     logger.info("%d of %d cells are finished in %s", len(results), len(cells), folder.path)
-    tasks = tasks_of([cell for cell in cells if finished[cell.key] is None])
+    tasks = [task for task in tasks_of(cells) if finished[task.cell.key] is None]
     # Before workers start, which would all do it; and always in the same batches, whose make-up
     # changes the last bit of an encoding, so that any number of processes gives equal results.
     pool.keep_encodings((task.cell.row, task.cell.paths) for task in tasks)
@@ -63,7 +63,7 @@ def run_cells(
 
 
 def tasks_of(cells: Sequence[Cell]) -> list[Task]:
-    """Return what to do, in order.
+    """Return what there is to do for a whole run, in order.
 
     The rate of each row is measured in one cell: of the most shots that with the most classes.
     """

@@ -219,6 +219,21 @@ def test_costs_stand_beside_the_score() -> None:
     assert (coop.name, coop.cost, round(coop.score, 6)) == ("coop", 0.25, 15)
 
 
+def test_rates_are_those_of_the_cell_with_the_most_classes() -> None:
+    few, many = made_up_data("few", ("forest", "river")), made_up_data("many", tuple("abcd"))
+    comparison = Comparison((few, many), ROWS, (2,), SEEDS)
+    cells = [result_of(cell, (0.5,)) for cell in few_shot.plan(comparison)]
+    rates = {"few": {"images_a_second": 9.0, "scoring_ms": 0.5}, "many": {}}
+    results = Results(
+        cell.model_copy(update={"cost": cell.cost.model_copy(update=rates[cell.data])})
+        for cell in cells
+    )
+    scores = few_shot.scores(comparison, results, 2)
+    assert {line[6:8] for line in cost_table(results, scores).rows} == {("10", "0.250")}
+    points = cost_points(results, scores)[SCORING_AXIS]
+    assert {point.cost for point in points} == {0.25}
+
+
 def test_a_training_that_was_killed_has_no_time() -> None:
     cells = [result_of(cell, (0.5,)) for cell in few_shot.plan(COMPARISON)]
     resumed = [

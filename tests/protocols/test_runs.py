@@ -91,6 +91,19 @@ def test_finished_cells_are_not_run_again(
     assert run_benchmark(request_for, config()).results.cells == first.results.cells
 
 
+def test_a_run_that_goes_on_measures_rates_in_no_other_cell(request_for: Request) -> None:
+    def measured() -> set[str]:
+        cells = run_benchmark(request_for, config()).results.cells
+        return {
+            f"{cell.row} {cell.shots} {cell.seed}" for cell in cells if cell.cost.images_a_second
+        }
+
+    first = measured()
+    assert first == {"zero-shot 0 0", "linear-probe 2 1", "coop 2 1"}
+    (request_for.folder / "cells" / "tiles_coop_2-shots_seed-2.json").unlink()
+    assert measured() == first
+
+
 def test_results_of_other_settings_are_refused_and_replaced_by_force(request_for: Request) -> None:
     run_benchmark(request_for, config())
     other = load_config(
