@@ -26,8 +26,8 @@ def run_cells(
 ) -> Results:
     """Run the cells that are not finished yet, and return the results of all in their order.
 
-    Several processes give what one gives: a result is a function of its cell. Two runs on one
-    folder share the work.
+    Several processes give what one gives: a result is a function of its cell, but for the last bit
+    of sums, which may differ with the threads of torch. Two runs on one folder share the work.
 
     Args:
         cells: What to run.

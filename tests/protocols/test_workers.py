@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from skycue.backbones.pretrained import load_clip
 from skycue.errors import ConfigError, RunError
@@ -33,6 +35,16 @@ def cells_in(folder: Path) -> dict[str, object]:
     found = {path.name: json.loads(path.read_bytes()) for path in (folder / "cells").iterdir()}
     assert all(cell.pop("cost") for cell in found.values())
     return found
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As each worker has: sums over more threads may differ in their last bit."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of other processes
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
