@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from skycue.backbones.clip import Clip
 from skycue.backbones.pretrained import load_clip, trained_on
 from skycue.config import Config, configs_folder
+from skycue.data.datasets.shared_classes import SharedClass
 from skycue.device import resolve_device, resolve_dtype
 from skycue.errors import ConfigError
 from skycue.protocols import ablation, base_to_new, cross_dataset, domain_shift, few_shot
@@ -91,6 +92,10 @@ class BenchmarkConfig(Config):
     """Datasets, as `--data` names them, whose classes the backbone's training has shown it: they
     are marked, and means and tests are told apart by them; not given, those that the backbone's
     folder names in `trained_on.json`."""
+    shared_classes: tuple[SharedClass, ...] | None = None
+    """Which classes of the datasets mean the same, for domain shift: each a `name` for prompts and,
+    for each dataset as `--data` names it, the `folders` (labels) that carry it, which are merged;
+    not given, what `data/datasets/shared_classes.py` has of known datasets."""
     near_duplicates: Path | None = None
     """List of test images to leave out; not given, the one that comes with the package."""
     cache: Path | None = None
@@ -211,12 +216,6 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
         for name, folder in parse_data(request.data).items()
     )
     require_one_kind(data)
-    if request.protocol == "domain-shift" and data[0].split.is_multi_label:
-        raise ConfigError(
-            "domain-shift is of images with one label; those of "
-            f"{', '.join(each.name for each in data)} have several, and which of their classes "
-            "mean the same is not known. Take cross-dataset, where each dataset has its own names."
-        )
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
     clip = load_clip(request.backbone, device)
@@ -232,7 +231,7 @@ def run_benchmark(request: Request, config: BenchmarkConfig) -> Outcome:
     pool = plan.open(clip)
     if request.protocol == "ablation":
         rows = _ablation_rows(rows, clip, pool)
-    comparison = Comparison(data, tuple(rows), request.shots, request.seeds)
+    comparison = Comparison(data, tuple(rows), request.shots, request.seeds, config.shared_classes)
     protocol = PROTOCOLS[request.protocol]
     folder = RunFolder(
         request.folder, clip.fingerprint, split_hashes(data), config.fits, request.force

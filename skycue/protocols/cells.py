@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+from skycue.data.datasets.shared_classes import SharedClass
 from skycue.data.few_shot import draw, draw_at_most
 from skycue.data.scenes import SceneItem, is_multi_label
 from skycue.fitting import picks_by_validation
@@ -100,6 +101,8 @@ class Comparison:
     rows: tuple[Row, ...]
     shots: tuple[int, ...]
     seeds: tuple[int, ...]
+    shared_classes: tuple[SharedClass, ...] | None = None
+    """Which classes mean the same, for domain shift; None for what is written down of the data."""
 
     def rows_for(self, data: SceneData) -> Iterator[Row]:
         """Yield the rows that can be run on a dataset: `ORACLE` needs captions by people."""

@@ -2,9 +2,9 @@
 
 After the single-source domain generalisation of Singha et al., "APPLeNet", CVPRW 2023,
 https://arxiv.org/abs/2304.05995: label space and names stay, only sensor, resolution and place
-change. Every ordered pair of datasets is run on the classes that the pair shares; a second table
-has the classes that all of them share. The mapping, with its doubtful merges, is written once, in
-`data/datasets/shared_classes.py`.
+change. Every ordered pair of datasets is run on the classes that the pair shares; of three or more
+datasets a second table has the classes that all of them share. Which classes mean the same, with
+doubtful merges, is written in `data/datasets/shared_classes.py`, or said in the configuration.
 """
 
 from __future__ import annotations
@@ -14,13 +14,9 @@ from collections.abc import Sequence
 from itertools import permutations
 from typing import NamedTuple
 
-from skycue.data.datasets.shared_classes import (
-    SharedClass,
-    common_classes,
-    labels_of,
-    shared_classes,
-)
+from skycue.data.datasets.shared_classes import SharedClass, labels_of, mapping_of, shared_by
 from skycue.data.scenes import SceneItem, relabel
+from skycue.errors import DatasetError
 from skycue.protocols.cells import Cell, Comparison, Exam, Targets, draw_cells
 from skycue.protocols.paired import SEEN_OR_NOT, Scores
 from skycue.protocols.results import Results
@@ -31,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "domain-shift"
 MIN_CLASSES = 5
-"""A pair that shares fewer classes is not run."""
+"""A pair that shares fewer classes is not run, unless the configuration says which they are."""
 SOURCE = "source"
 
 
@@ -39,36 +35,44 @@ def plan(comparison: Comparison) -> list[Cell]:
     """List the cells: each row on each pair, and on each source with the common classes.
 
     Raises:
-        DatasetError: If a dataset's classes are not mapped.
+        DatasetError: If a dataset's classes are not mapped, or no pair shares enough of them.
     """
     cells = []
-    for source, target in _pairs(comparison):
-        classes = shared_classes(source.name, target.name)
+    for source, target, classes in _pairs(comparison):
         cells += _cells_of(comparison, pair_name(source, target), classes, source, [target])
-    for source in comparison.data:
+    if not cells:
+        raise DatasetError(
+            f"no two of {', '.join(data.name for data in comparison.data)} share "
+            f"{_least(comparison)} classes: nothing to run."
+        )
+    common = _common(comparison)
+    for source in comparison.data if common else ():
         others = [data for data in comparison.data if data is not source]
-        cells += _cells_of(comparison, common_name(source), common_classes(), source, others)
+        cells += _cells_of(comparison, common_name(source), common, source, others)
     return cells
 
 
 def tables(comparison: Comparison, results: Results) -> list[Table]:
     """Build a table of pairs and one of the common classes for each number of shots."""
     pairs = _places_of_pairs(comparison)
+    classes = _common(comparison)
     common = [
         _Place(
             title=pair_name(source, target),
             data=common_name(source),
             exam=target.name,
-            doubts=_doubts(common_classes(), source, target),
+            doubts=_doubts(classes, source, target),
         )
         for source, target in permutations(comparison.data, 2)
     ]
-    names = ", ".join(shared.name for shared in common_classes())
-    subjects = {"pairs": ("classes of each pair", pairs), "common": (names, common)}
+    subjects = {"pairs": ("classes of each pair", pairs)}
+    if classes:
+        subjects["common"] = (", ".join(shared.name for shared in classes), common)
+    measure = comparison.data[0].measure
     return [
         Table(
             name=f"{NAME}_{kind}_{shots}-shots",
-            title=f"Domain shift, {subject}, {shots_text(shots)}: top-1 accuracy on the target, %",
+            title=f"Domain shift, {subject}, {shots_text(shots)}: {measure} on the target, %",
             columns=("source to target", *(row.name for row in comparison.rows)),
             rows=_lines(places, comparison, shots, results),
             notes=_notes(places),
@@ -83,7 +87,7 @@ def scores(
 ) -> Scores:
     """Return the accuracy on the target of each row from each source, on a pair's classes."""
     return Scores(
-        title="accuracy on the target",
+        title=f"{comparison.data[0].measure.removeprefix('top-1 ')} on the target",
         shots=shots,
         targets=targets,
         of_place={
@@ -115,8 +119,7 @@ def _places_of_pairs(comparison: Comparison) -> list[_Place]:
             exam=target.name,
             doubts=_doubts(classes, source, target),
         )
-        for source, target in _pairs(comparison)
-        for classes in [shared_classes(source.name, target.name)]
+        for source, target, classes in _pairs(comparison)
     ]
 
 
@@ -136,15 +139,41 @@ def common_name(source: SceneData) -> str:
     return f"{source.name}, common classes"
 
 
-def _pairs(comparison: Comparison) -> list[tuple[SceneData, SceneData]]:
-    """Return the ordered pairs that share enough classes."""
-    pairs = []
+def _mapping(comparison: Comparison) -> tuple[SharedClass, ...]:
+    """Return which classes mean the same."""
+    names = [data.name for data in comparison.data]
+    given = comparison.shared_classes
+    if given is None:
+        return mapping_of(names)
+    for name in names:
+        if not shared_by(given, [name]):
+            raise DatasetError(f"no class in `shared_classes` names folders of {name}: add them.")
+    return given
+
+
+def _least(comparison: Comparison) -> int:
+    return MIN_CLASSES if comparison.shared_classes is None else 2
+
+
+def _common(comparison: Comparison) -> tuple[SharedClass, ...]:
+    """Return the classes that all datasets share; none of two, which are a pair."""
+    if len(comparison.data) < 3:
+        return ()
+    classes = shared_by(_mapping(comparison), [data.name for data in comparison.data])
+    return classes if len(classes) > 1 else ()
+
+
+def _pairs(
+    comparison: Comparison,
+) -> list[tuple[SceneData, SceneData, tuple[SharedClass, ...]]]:
+    """Return the ordered pairs that share enough classes, with these."""
+    mapping, pairs = _mapping(comparison), []
     for source, target in permutations(comparison.data, 2):
-        n_shared = len(shared_classes(source.name, target.name))
-        if n_shared >= MIN_CLASSES:
-            pairs.append((source, target))
+        classes = shared_by(mapping, [source.name, target.name])
+        if len(classes) >= _least(comparison):
+            pairs.append((source, target, classes))
         else:
-            logger.warning("%s: %d shared classes only", pair_name(source, target), n_shared)
+            logger.warning("%s: %d shared classes only", pair_name(source, target), len(classes))
     return pairs
 
 
@@ -174,7 +203,10 @@ def _part(
     data: SceneData, items: Sequence[SceneItem], classes: Sequence[SharedClass]
 ) -> tuple[SceneItem, ...]:
     """Keep the images of shared classes, with the shared labels."""
-    return relabel(items, data.split.class_names, labels_of(classes, data.name))
+    try:
+        return relabel(items, data.split.class_names, labels_of(classes, data.name))
+    except DatasetError as error:
+        raise DatasetError(f"shared classes of {data.name}: {error}") from error
 
 
 def _lines(

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from skycue.data.datasets.shared_classes import SharedClass
+from skycue.errors import DatasetError
 from skycue.protocols.cells import Comparison
 from skycue.protocols.domain_shift import plan, scores, tables
 from skycue.protocols.results import Results
@@ -116,3 +118,52 @@ def test_targets_that_the_backbone_has_seen_have_a_mean_of_their_own(complete: C
     values = [mean.values[0] for mean in means.values() if isinstance(mean, Measure)]
     assert values == pytest.approx([(0.1 + 3 * 0.3) / 4, (0.5 + 0.7) / 2, 2.2 / 6])
     assert set(scores(mixed, results, 2, "seen").of_place) == {"resisc12 to ucm", "rsscn7 to ucm"}
+
+
+MINE = (
+    SharedClass("wood", {"north": ("trees", "grove"), "south": ("forest",), "west": ("wood",)}),
+    SharedClass("water", {"north": ("lake",), "south": ("pond",), "west": ("sea",)}),
+    SharedClass("road", {"north": ("road",), "south": ("street",)}),
+)
+
+
+@pytest.fixture
+def own() -> Comparison:
+    """Datasets that no list knows, with classes that a configuration says to be the same."""
+    data = (
+        made_up_data("north", ("grove", "lake", "road", "trees")),
+        made_up_data("south", ("forest", "pond", "street")),
+        made_up_data("west", ("sea", "wood")),
+    )
+    return replace(COMPARISON, data=data, shared_classes=MINE)
+
+
+def test_classes_may_be_said_to_be_the_same(own: Comparison) -> None:
+    cells = {cell.data: cell for cell in plan(own)}
+    assert cells["north to south"].class_names == ("wood", "water", "road")
+    assert cells["south to west"].class_names == ("wood", "water")
+    assert cells["west, common classes"].class_names == ("wood", "water")
+    target, _ = cells["west to north"].exams
+    folders = {(item.path.parent.name, item.label) for item in target.items}
+    assert folders == {("trees", 0), ("grove", 0), ("lake", 1)}
+
+
+def test_two_datasets_have_no_common_classes_beside_their_pair(own: Comparison) -> None:
+    two = replace(own, data=own.data[:2])
+    cells = plan(two)
+    assert {cell.data for cell in cells} == {"north to south", "south to north"}
+    (pairs,) = tables(two, Results(result_of(cell, [0.5, 0.9]) for cell in cells))
+    assert len(pairs.rows) == 2 + 1
+
+
+def test_a_dataset_without_shared_classes_is_named(own: Comparison) -> None:
+    with pytest.raises(DatasetError, match="names folders of west: add them"):
+        plan(replace(own, shared_classes=MINE[2:]))
+    with pytest.raises(DatasetError, match="no two of north, south share 2 classes"):
+        plan(replace(own, data=own.data[:2], shared_classes=MINE[2:]))
+
+
+def test_a_folder_that_a_dataset_lacks_is_named_with_those_it_has(own: Comparison) -> None:
+    wrong = SharedClass("wood", {"north": ("woods",), "south": ("forest",), "west": ("wood",)})
+    with pytest.raises(DatasetError, match="classes of north: no class woods here"):
+        plan(replace(own, shared_classes=(wrong, *MINE[1:])))

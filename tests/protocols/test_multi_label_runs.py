@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from skycue.data.splits import load_split
-from skycue.errors import ConfigError
+from skycue.errors import ConfigError, DatasetError
 from skycue.evaluation import MultiLabelEvaluation
 from skycue.protocols import base_to_new
 from skycue.protocols.benchmark import Outcome, Request, run_benchmark
@@ -133,5 +134,32 @@ def test_one_label_and_several_are_not_compared(
     both = (*request_of_several.data, request_for.data[0].replace("tiles=", "one=", 1))
     with pytest.raises(ConfigError, match="images of tiles have several labels, those of the othe"):
         run_benchmark(request_of_several._replace(data=both), config())
-    with pytest.raises(ConfigError, match=r"one label; those of tiles have several, .* Take"):
+    with pytest.raises(DatasetError, match="which classes of tiles mean the same is not written"):
         run_benchmark(request_of_several._replace(protocol="domain-shift"), config())
+
+
+def test_domain_shift_asks_on_the_target_what_both_label(
+    request_of_several: Request, tmp_path: Path
+) -> None:
+    other = write_multi_label_tiles(tmp_path / "other")
+    labels = (other / "labels.json").read_text(encoding="utf-8")
+    (other / "labels.json").write_text(labels.replace("forest", "wood"), encoding="utf-8")
+    request = request_of_several._replace(
+        protocol="domain-shift", data=(*request_of_several.data, f"other={other}"), seeds=(1,)
+    )
+    shared = [
+        {"name": "forest", "folders": {"tiles": ["forest"], "other": ["wood"]}},
+        {"name": "lake", "folders": {"tiles": ["lake"], "other": ["lake"]}},
+    ]
+    outcome = run_benchmark(request, config(shared_classes=shared))
+    (table,) = outcome.tables
+    assert table.title.endswith("2 shots: mAP on the target, %")
+    assert table.rows[0][0] == "tiles to other (2 classes)"
+    assert outcome.scores[0].title == "mAP on the target"
+    for cell in outcome.results.cells:
+        for exam in cell.exams:
+            assert isinstance(exam.evaluation, MultiLabelEvaluation)
+            assert exam.evaluation.class_names == ("forest", "lake")
+    assert "F1 of the labels given, 2 shots" in report_of(request, outcome)
+    with pytest.raises(ValidationError, match=r"folder\b"):
+        config(shared_classes=[{"name": "forest", "folder": {}, "folders": {}}])

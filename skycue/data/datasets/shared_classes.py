@@ -5,18 +5,24 @@ generalisation uses (Singha et al., "APPLeNet: Visual Attention Parameterized Pr
 Few-Shot Remote Sensing Image Generalization Using CLIP", CVPRW 2023,
 https://arxiv.org/abs/2304.05995); the v2 copies renamed their files, so that where a folder came
 from is read from the counts. `DOMAIN_SHIFT_CLASSES` are our own, for every pair of the sets that
-results of this project are measured on. Merges that one may doubt say why.
+results of this project are measured on. Merges that one may doubt say why. A benchmark takes the
+first list that knows all its datasets, ours before v2.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from skycue.errors import DatasetError
 
 
 @dataclass(frozen=True)
 class SharedClass:
-    """One meaning and the folders that carry it."""
+    """One meaning and the folders that carry it; an entry of `shared_classes` in a config."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: str
     """The name that prompts use."""
@@ -146,34 +152,25 @@ DOMAIN_SHIFT_CLASSES = (
 """The first four are common to all four sets."""
 
 
-def shared_classes(source: str, target: str) -> tuple[SharedClass, ...]:
-    """Return the classes that two datasets share, doubtful ones included, in one order for both.
-
-    Args:
-        source: Name of the dataset that is learned from, one of `DOMAIN_SHIFT_SETS`.
-        target: Name of the dataset that is scored.
+def mapping_of(datasets: Sequence[str]) -> tuple[SharedClass, ...]:
+    """Return the list of shared classes that knows every one of some datasets.
 
     Raises:
-        DatasetError: If a dataset is not among them, or both are the same.
+        DatasetError: If neither list does.
     """
-    unknown = [name for name in (source, target) if name not in DOMAIN_SHIFT_SETS]
-    if unknown or source == target:
-        raise DatasetError(
-            f"no class mapping from {source} to {target}: two different ones of "
-            f"{', '.join(DOMAIN_SHIFT_SETS)} are needed."
-        )
-    return tuple(
-        shared
-        for shared in DOMAIN_SHIFT_CLASSES
-        if source in shared.folders and target in shared.folders
+    for sets, classes in ((DOMAIN_SHIFT_SETS, DOMAIN_SHIFT_CLASSES), (V2_SETS, V2_CLASSES)):
+        if set(datasets) <= set(sets):
+            return classes
+    raise DatasetError(
+        f"which classes of {', '.join(datasets)} mean the same is not written down: take some of "
+        f"{', '.join(DOMAIN_SHIFT_SETS)}, or some of {', '.join(V2_SETS)}, or say it yourself "
+        "(`shared_classes` of the configuration)."
     )
 
 
-def common_classes() -> tuple[SharedClass, ...]:
-    """Return the classes that all domain-shift sets have: forest, river, farmland, residential."""
-    return tuple(
-        shared for shared in DOMAIN_SHIFT_CLASSES if len(shared.folders) == len(DOMAIN_SHIFT_SETS)
-    )
+def shared_by(classes: Iterable[SharedClass], datasets: Sequence[str]) -> tuple[SharedClass, ...]:
+    """Return the classes that all of some datasets have, doubtful ones included, in their order."""
+    return tuple(shared for shared in classes if all(shared.folders.get(name) for name in datasets))
 
 
 def labels_of(classes: Iterable[SharedClass], dataset: str) -> dict[str, int]:
@@ -182,9 +179,19 @@ def labels_of(classes: Iterable[SharedClass], dataset: str) -> dict[str, int]:
     Args:
         classes: Shared classes; their positions are the labels.
         dataset: Whose folder names are wanted.
+
+    Raises:
+        DatasetError: If a folder stands in two of the classes.
     """
-    return {
-        folder: label
-        for label, shared in enumerate(classes)
-        for folder in shared.folders.get(dataset, ())
-    }
+    labels: dict[str, int] = {}
+    names = []
+    for label, shared in enumerate(classes):
+        names.append(shared.name)
+        for folder in shared.folders.get(dataset, ()):
+            if folder in labels:
+                raise DatasetError(
+                    f"{folder} of {dataset} stands in two shared classes, {names[labels[folder]]} "
+                    f"and {shared.name}: leave it in one."
+                )
+            labels[folder] = label
+    return labels

@@ -11,9 +11,9 @@ from skycue.data.datasets.shared_classes import (
     V2_CLASSES,
     V2_SETS,
     SharedClass,
-    common_classes,
     labels_of,
-    shared_classes,
+    mapping_of,
+    shared_by,
 )
 from skycue.errors import DatasetError
 
@@ -47,9 +47,8 @@ def test_patternnet_lacks_three_v2_classes_and_the_doubt_says_so() -> None:
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_every_ordered_pair_shares_at_least_five_classes(source: str, target: str) -> None:
-    classes = shared_classes(source, target)
+    classes = shared_by(mapping_of((source, target)), (source, target))
     assert len(classes) >= 5
-    assert classes == shared_classes(target, source)
     for dataset in (source, target):
         labels = labels_of(classes, dataset)
         assert set(labels.values()) == set(range(len(classes)))
@@ -62,12 +61,12 @@ def test_no_folder_stands_in_two_classes(dataset: str) -> None:
 
 
 def test_four_classes_are_common_to_all_sets() -> None:
-    names = [shared.name for shared in common_classes()]
+    names = [shared.name for shared in shared_by(DOMAIN_SHIFT_CLASSES, DOMAIN_SHIFT_SETS)]
     assert names == ["forest", "river", "farmland", "residential area"]
 
 
 def test_merged_densities_share_a_label() -> None:
-    labels = labels_of(common_classes(), "ucm")
+    labels = labels_of(shared_by(DOMAIN_SHIFT_CLASSES, DOMAIN_SHIFT_SETS), "ucm")
     assert labels == {
         "forest": 0,
         "river": 1,
@@ -78,7 +77,18 @@ def test_merged_densities_share_a_label() -> None:
     }
 
 
-@pytest.mark.parametrize(("source", "target"), [("ucm", "ucm"), ("ucm", "imagenet")])
-def test_other_pairs_are_refused(source: str, target: str) -> None:
-    with pytest.raises(DatasetError, match=f"no class mapping from {source} to {target}"):
-        shared_classes(source, target)
+def test_the_list_is_that_which_knows_all_datasets() -> None:
+    assert mapping_of(("rsicd", "ucm")) is DOMAIN_SHIFT_CLASSES
+    assert mapping_of(("patternnet", "rsicd", "resisc45", "mlrsnet")) is V2_CLASSES
+
+
+@pytest.mark.parametrize("other", ["imagenet", "patternnet"])
+def test_datasets_of_no_one_list_are_refused(other: str) -> None:
+    with pytest.raises(DatasetError, match=f"which classes of ucm, {other} mean the same"):
+        mapping_of(("ucm", other))
+
+
+def test_a_folder_of_two_classes_is_refused() -> None:
+    twice = (SharedClass("wood", {"a": ("trees",)}), SharedClass("forest", {"a": ("trees",)}))
+    with pytest.raises(DatasetError, match="trees of a stands in two shared classes, wood and"):
+        labels_of(twice, "a")
