@@ -86,10 +86,10 @@ class RasterValues:
 
         Pieces that are known to hold nothing are left out. Where `size` is smaller than the window,
         overviews are used and the parts of a pixel that hold values averaged, by their area (GDAL
-        weighs the four of two rows and two columns alike). A real number that is not finite, where
-        the file does not declare such as nodata, spoils the mean that it is part of: that pixel
-        holds nothing. So does one whose mean is the very value that stands for none, which lies
-        beyond all others in most files.
+        may weigh the four of two rows and two columns alike). A real number that is not finite,
+        where the file does not declare such as nodata, spoils the mean that it is part of: that
+        pixel holds nothing. So does one whose mean is the very value that stands for none, which
+        lies beyond all others in most files.
 
         Args:
             window: It may reach outside.

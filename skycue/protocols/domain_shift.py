@@ -54,20 +54,20 @@ def plan(comparison: Comparison) -> list[Cell]:
 
 def tables(comparison: Comparison, results: Results) -> list[Table]:
     """Build a table of pairs and one of the common classes for each number of shots."""
-    pairs = _places_of_pairs(comparison)
-    classes = _common(comparison)
-    common = [
-        _Place(
-            title=pair_name(source, target),
-            data=common_name(source),
-            exam=target.name,
-            doubts=_doubts(classes, source, target),
+    subjects = {"pairs": ("classes of each pair", _places_of_pairs(comparison))}
+    if classes := _common(comparison):
+        subjects["common"] = (
+            ", ".join(shared.name for shared in classes),
+            [
+                _Place(
+                    title=pair_name(source, target),
+                    data=common_name(source),
+                    exam=target.name,
+                    doubts=_doubts(classes, source, target),
+                )
+                for source, target in permutations(comparison.data, 2)
+            ],
         )
-        for source, target in permutations(comparison.data, 2)
-    ]
-    subjects = {"pairs": ("classes of each pair", pairs)}
-    if classes:
-        subjects["common"] = (", ".join(shared.name for shared in classes), common)
     measure = comparison.data[0].measure
     return [
         Table(
@@ -152,6 +152,7 @@ def _mapping(comparison: Comparison) -> tuple[SharedClass, ...]:
 
 
 def _least(comparison: Comparison) -> int:
+    """Return how many classes a pair must share to be run."""
     return MIN_CLASSES if comparison.shared_classes is None else 2
 
 

@@ -52,11 +52,18 @@ def area_means(
     held: NDArray[np.bool_],
     window: tuple[int, int, int, int],
     size: tuple[int, int],
+    *,
+    alike: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Average held values [H, W] in the cells of a window x, y, width, height read at `size`."""
+    """Average held values [H, W] in the cells of a window x, y, width, height read at `size`.
+
+    By the area that a cell has of each, or `alike` each that it touches.
+    """
     x, y, width, height = window
     rows = area_weights(y, height, size[0], values.shape[0])
     columns = area_weights(x, width, size[1], values.shape[1])
+    if alike:
+        rows, columns = ((each > 1e-9).astype(np.float64) for each in (rows, columns))
     weights = rows @ held.astype(np.float64) @ columns.T
     sums = rows @ np.where(held, values, 0.0) @ columns.T
     found = weights > 1e-9

@@ -173,7 +173,7 @@ def shared_by(classes: Iterable[SharedClass], datasets: Sequence[str]) -> tuple[
     return tuple(shared for shared in classes if all(shared.folders.get(name) for name in datasets))
 
 
-def labels_of(classes: Iterable[SharedClass], dataset: str) -> dict[str, int]:
+def labels_of(classes: Sequence[SharedClass], dataset: str) -> dict[str, int]:
     """Return the label of each of a dataset's folders, for `skycue.data.scenes.relabel`.
 
     Args:
@@ -184,14 +184,12 @@ def labels_of(classes: Iterable[SharedClass], dataset: str) -> dict[str, int]:
         DatasetError: If a folder stands in two of the classes.
     """
     labels: dict[str, int] = {}
-    names = []
     for label, shared in enumerate(classes):
-        names.append(shared.name)
         for folder in shared.folders.get(dataset, ()):
             if folder in labels:
                 raise DatasetError(
-                    f"{folder} of {dataset} stands in two shared classes, {names[labels[folder]]} "
-                    f"and {shared.name}: leave it in one."
+                    f"{folder} of {dataset} stands in two shared classes, "
+                    f"{classes[labels[folder]].name} and {shared.name}: leave it in one."
                 )
             labels[folder] = label
     return labels

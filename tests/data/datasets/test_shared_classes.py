@@ -49,6 +49,7 @@ def test_patternnet_lacks_three_v2_classes_and_the_doubt_says_so() -> None:
 def test_every_ordered_pair_shares_at_least_five_classes(source: str, target: str) -> None:
     classes = shared_by(mapping_of((source, target)), (source, target))
     assert len(classes) >= 5
+    assert classes == shared_by(mapping_of((target, source)), (target, source))
     for dataset in (source, target):
         labels = labels_of(classes, dataset)
         assert set(labels.values()) == set(range(len(classes)))
